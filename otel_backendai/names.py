@@ -1,0 +1,73 @@
+# Copyright The otel-backendai Authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Every name that travels on a wire, and every setting that we read. Source: section 3 of the design."""
+
+from typing import Final
+
+# HTTP headers -------------------------------------------------------------------------------------------------------
+# Read in this order; the first acceptable value wins. Backend.AI's own code knows only the last one.
+HEADER_REQUEST_ID: Final = "X-Request-ID"
+HEADER_RESPONSE_REQUEST_ID: Final = "X-Backend-Request-ID"
+HEADER_BACKENDAI_REQUEST_ID: Final = "X-BackendAI-RequestID"
+REQUEST_ID_HEADERS: Final = (HEADER_REQUEST_ID, HEADER_RESPONSE_REQUEST_ID, HEADER_BACKENDAI_REQUEST_ID)
+SENT_REQUEST_ID_HEADERS: Final = (HEADER_REQUEST_ID, HEADER_BACKENDAI_REQUEST_ID)
+
+# W3C fields, which are also the keys of `headers` in an RPC body and of the JSON in an event's `otel` field.
+TRACEPARENT: Final = "traceparent"
+TRACESTATE: Final = "tracestate"
+BAGGAGE: Final = "baggage"
+W3C_FIELDS: Final = (TRACEPARENT, TRACESTATE, BAGGAGE)
+
+# RPC bodies and events ----------------------------------------------------------------------------------------------
+REQUEST_ID: Final = "request_id"
+RPC_HEADERS: Final = "headers"
+RPC_ARGS: Final = "args"
+METADATA: Final = "metadata"
+EVENT_FIELD: Final = "otel"
+EVENT_NAME: Final = "name"
+EVENT_TIMESTAMP: Final = "timestamp"
+EVENT_SOURCE: Final = "source"
+# `args` up to 26.8, `payload` from 26.9.
+EVENT_BODIES: Final = ("args", "payload")
+EVENT_RETRY_COUNT: Final = "_retry_count"
+
+# Baggage entry, span attribute and metric attribute: the same text everywhere.
+ATTRIBUTE_REQUEST_ID: Final = "backendai.request.id"
+ATTRIBUTE_ORIGIN_COMPONENT: Final = "backendai.request.origin.component"
+ATTRIBUTE_ORIGIN_DETAIL: Final = "backendai.request.origin.detail"
+ATTRIBUTE_SESSION_ID: Final = "backendai.session.id"
+ATTRIBUTE_KERNEL_ID: Final = "backendai.kernel.id"
+ATTRIBUTE_VFOLDER_ID: Final = "backendai.vfolder.id"
+ATTRIBUTE_AGENT_ID: Final = "backendai.agent.id"
+
+ORIGIN_HTTP: Final = "http"
+ORIGIN_RPC: Final = "rpc"
+ORIGIN_EVENT: Final = "event"
+ORIGIN_BACKGROUND: Final = "background"
+
+METRIC_MINTED: Final = "backendai.request.minted"
+METRIC_REJECTED: Final = "backendai.request.rejected"
+METRIC_ATTRIBUTE_ORIGIN: Final = "origin"
+METRIC_ATTRIBUTE_HOP: Final = "hop"
+
+# Log record attributes. The two otel* names are those of OpenTelemetry's own logging instrumentation.
+LOG_REQUEST_ID: Final = "request_id"
+LOG_TRACE_ID: Final = "otelTraceID"
+LOG_SPAN_ID: Final = "otelSpanID"
+
+# Semantic conventions that the oldest supported train lacks ---------------------------------------------------------
+# RPC_SYSTEM_NAME and RPC_RESPONSE_STATUS_CODE of opentelemetry.semconv._incubating.attributes.rpc_attributes,
+# present from 0.61b0 on only.
+RPC_SYSTEM_NAME: Final = "rpc.system.name"
+RPC_METHOD: Final = "rpc.method"
+RPC_SYSTEM_CALLOSUM: Final = "callosum"
+
+# Settings -----------------------------------------------------------------------------------------------------------
+SETTING_COMPONENT: Final = "OTEL_BACKENDAI_COMPONENT"
+SETTING_PEERS: Final = "OTEL_BACKENDAI_PEERS"
+SETTING_ACTIVATE: Final = "OTEL_BACKENDAI_ACTIVATE"
+SETTING_FLUSH_TIMEOUT: Final = "OTEL_BACKENDAI_FLUSH_TIMEOUT"
+SETTING_STRICT: Final = "OTEL_BACKENDAI_STRICT"
+
+INSTRUMENTATION_NAME: Final = "otel_backendai"
