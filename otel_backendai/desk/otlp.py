@@ -1,0 +1,95 @@
+# Copyright The otel-backendai Authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""OTLP/HTTP: from the body of an export request to spans and log lines, and the answers that the protocol wants.
+
+Protobuf needs the package ``opentelemetry-proto`` (extra ``otlp``), which is imported by the first protobuf request;
+JSON needs nothing. Specification: https://opentelemetry.io/docs/specs/otlp/#otlphttp
+"""
+
+import json
+import zlib
+from types import ModuleType
+
+from .model import LogLine, Span
+from .otlp_errors import MAX_BODY, OtlpError, bad_request, too_large, unsupported
+from .otlp_json import logs_from_json, spans_from_json
+
+PROTOBUF = "application/x-protobuf"
+JSON = "application/json"
+# 16 + MAX_WBITS reads the gzip format only; HTTP's "deflate" is the zlib format.
+_WINDOW_BITS = {"gzip": 16 + zlib.MAX_WBITS, "x-gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}
+
+
+def media_type(content_type: str) -> str:
+    """``PROTOBUF`` or ``JSON``. Raises ``OtlpError`` (415) for any other Content-Type, and where protobuf is missing."""
+    name = content_type.partition(";")[0].strip().lower()
+    if name not in (PROTOBUF, JSON):
+        raise unsupported(f"the content type must be {PROTOBUF} or {JSON}")
+    if name == PROTOBUF:
+        _protobuf()
+    return name
+
+
+def decompress(body: bytes, content_encoding: str, max_size: int = MAX_BODY) -> bytes:
+    """The body without its Content-Encoding; stops as soon as it exceeds ``max_size``.
+
+    Raises ``OtlpError``: 415 for an unknown encoding, 413 for a body that is too large, 400 for a broken one.
+    """
+    encoding = content_encoding.strip().lower()
+    if encoding in ("", "identity"):
+        return body
+    if encoding not in _WINDOW_BITS:
+        raise unsupported("the content encoding must be gzip, deflate or identity")
+    try:
+        return _inflate(body, _WINDOW_BITS[encoding], max_size)
+    except zlib.error as error:
+        raise bad_request(f"the body is not {encoding}") from error
+
+
+def decode_spans(body: bytes, media: str) -> list[Span]:
+    """The spans of an ExportTraceServiceRequest in encoding ``media``. Raises ``OtlpError``."""
+    return spans_from_json(body) if media == JSON else _protobuf().spans_from_protobuf(body)
+
+
+def decode_logs(body: bytes, media: str) -> list[LogLine]:
+    """The records of an ExportLogsServiceRequest in encoding ``media``. Raises ``OtlpError``."""
+    return logs_from_json(body) if media == JSON else _protobuf().logs_from_protobuf(body)
+
+
+def success_body(media: str) -> bytes:
+    """An Export*ServiceResponse that says everything was accepted: the empty message."""
+    return b"{}" if media == JSON else b""
+
+
+def status_body(error: OtlpError, media: str) -> bytes:
+    """``error`` as a google.rpc.Status in encoding ``media``."""
+    if media == JSON:
+        return json.dumps({"code": error.grpc_code, "message": str(error)}).encode()
+    serialized: bytes = _protobuf().status_to_protobuf(error)
+    return serialized
+
+
+def _inflate(body: bytes, window_bits: int, max_size: int) -> bytes:
+    parts: list[bytes] = []
+    room = max_size
+    # A gzip file may have several members, one after the other (RFC 1952 section 2.2).
+    while body:
+        stream = zlib.decompressobj(window_bits)
+        part = stream.decompress(body, room + 1)
+        if len(part) > room:
+            raise too_large(max_size)
+        if not stream.eof:
+            raise bad_request("the compressed body ends too early")
+        parts.append(part)
+        room -= len(part)
+        body = stream.unused_data
+    return b"".join(parts)
+
+
+def _protobuf() -> ModuleType:
+    try:
+        from . import otlp_protobuf
+    except ImportError as error:
+        raise unsupported("protobuf is not installed here: send JSON, or install otel-backendai[otlp]") from error
+    return otlp_protobuf

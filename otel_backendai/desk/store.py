@@ -1,0 +1,249 @@
+# Copyright The otel-backendai Authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""The desk's memory: spans and log lines, bounded, found by trace, by request ID and by service without a scan.
+
+Rules:
+
+* **Bound.** At most ``max_spans`` spans and ``max_logs`` log lines. When spans exceed the bound, the trace whose first
+  span arrived first is dropped whole; a trace that is alone in the store keeps what it has and refuses further spans.
+  Log lines go one by one, the oldest arrival first, independent of their trace.
+* **Once.** A span that arrives again (a retried export) is kept once; the first arrival stays.
+* **Request.** A trace belongs to a request when one of its spans or log lines names the request's ID.
+* **One user.** There are no locks: the desk's event loop is the only caller.
+"""
+
+from collections import Counter, OrderedDict, deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+
+from ..names import ATTRIBUTE_REQUEST_ID, LOG_REQUEST_ID
+from .model import Attributes, LogLine, Span
+from .search import TraceQuery, span_matches
+
+# The longest acceptable request ID. A longer value is no request ID, and must not become a key of an index.
+_MAX_REQUEST_ID_LENGTH = 128
+
+
+@dataclass(frozen=True, slots=True)
+class RequestSummary:
+    """One line of the list of recent requests; times are nanoseconds, ``services`` in order of first arrival."""
+
+    request_id: str
+    start_ns: int
+    duration_ns: int
+    span_count: int
+    trace_count: int
+    log_count: int
+    services: tuple[str, ...]
+    error: bool
+
+
+@dataclass(slots=True)
+class _Trace:
+    spans: dict[str, Span] = field(default_factory=dict)
+    request_ids: dict[str, None] = field(default_factory=dict)
+    services: dict[str, None] = field(default_factory=dict)
+    start_ns: int = 0
+    end_ns: int = 0
+    error: bool = False
+
+    def add(self, span: Span) -> None:
+        self.start_ns = min(self.start_ns, span.start_ns) if self.spans else span.start_ns
+        self.end_ns = max(self.end_ns, span.end_ns, span.start_ns)
+        self.error = self.error or span.status == "error"
+        self.services[span.service] = None
+        self.spans[span.span_id] = span
+
+
+@dataclass(slots=True)
+class _Request:
+    trace_ids: dict[str, None] = field(default_factory=dict)
+    logs: deque[LogLine] = field(default_factory=deque)
+
+
+class Store:
+    """Spans and log lines of the recent past; see the module for its rules."""
+
+    def __init__(self, max_spans: int = 100_000, max_logs: int = 100_000) -> None:
+        self._max_spans = max_spans
+        self._max_logs = max_logs
+        self._span_count = 0
+        self._traces: OrderedDict[str, _Trace] = OrderedDict()
+        self._requests: dict[str, _Request] = {}
+        self._operations: dict[str, Counter[tuple[str, str]]] = {}
+        self._traces_of_service: dict[str, dict[str, None]] = {}
+        self._logs: deque[LogLine] = deque()
+        self._logs_of_trace: dict[str, deque[LogLine]] = {}
+
+    @property
+    def span_count(self) -> int:
+        """How many spans are kept now."""
+        return self._span_count
+
+    @property
+    def log_count(self) -> int:
+        """How many log lines are kept now."""
+        return len(self._logs)
+
+    def add_spans(self, spans: Iterable[Span]) -> None:
+        """Keep ``spans``; those that are already kept are passed over."""
+        for span in spans:
+            self._add_span(span)
+
+    def add_logs(self, logs: Iterable[LogLine]) -> None:
+        """Keep ``logs``. A log record has no identity of its own, so a repeated one is kept twice."""
+        for log in logs:
+            self._logs.append(log)
+            if log.trace_id:
+                self._logs_of_trace.setdefault(log.trace_id, deque()).append(log)
+            for request_id in _request_ids(log):
+                self._request(request_id).logs.append(log)
+            if len(self._logs) > self._max_logs:
+                self._drop_oldest_log()
+
+    def services(self) -> list[str]:
+        """The names of all services that have a span here, sorted."""
+        return sorted(self._operations)
+
+    def operations(self, service: str) -> list[tuple[str, str]]:
+        """The pairs (span name, span kind) of ``service``, sorted; empty for an unknown service."""
+        return sorted(self._operations.get(service, ()))
+
+    def trace(self, trace_id: str) -> list[Span]:
+        """The spans of a trace by start time; empty when the trace is not here."""
+        trace = self._traces.get(trace_id)
+        if trace is None:
+            return []
+        return sorted(trace.spans.values(), key=lambda span: span.start_ns)
+
+    def traces_of_request(self, request_id: str) -> list[str]:
+        """IDs of the traces that belong to a request and have spans here, by start time."""
+        request = self._requests.get(request_id)
+        if request is None:
+            return []
+        trace_ids = dict.fromkeys([*request.trace_ids, *(log.trace_id for log in request.logs)])
+        known = [(self._traces[trace_id].start_ns, trace_id) for trace_id in trace_ids if trace_id in self._traces]
+        return [trace_id for _, trace_id in sorted(known)]
+
+    def requests_of_trace(self, trace_id: str) -> list[str]:
+        """IDs of the requests that spans or log lines of a trace name, in order of arrival."""
+        trace = self._traces.get(trace_id)
+        named = dict.fromkeys(trace.request_ids if trace else ())
+        for log in self._logs_of_trace.get(trace_id, ()):
+            named.update(dict.fromkeys(_request_ids(log)))
+        return list(named)
+
+    def logs_of_request(self, request_id: str) -> list[LogLine]:
+        """Log lines that name the request, and those of its traces that name no request at all, by time."""
+        request = self._requests.get(request_id)
+        if request is None:
+            return []
+        lines = list(request.logs)
+        for trace_id in self.traces_of_request(request_id):
+            lines.extend(log for log in self._logs_of_trace.get(trace_id, ()) if not _request_ids(log))
+        return sorted(lines, key=lambda log: log.time_ns)
+
+    def logs_of_trace(self, trace_id: str) -> list[LogLine]:
+        """Log lines that were made inside a trace, by time."""
+        return sorted(self._logs_of_trace.get(trace_id, ()), key=lambda log: log.time_ns)
+
+    def requests(self, limit: int) -> list[RequestSummary]:
+        """The ``limit`` requests that were heard of last, the latest first."""
+        return [self._summary(request_id) for request_id in islice(reversed(self._requests), limit)]
+
+    def find_traces(self, query: TraceQuery) -> list[str]:
+        """IDs of the traces in which one span matches all of ``query``, the latest arrivals first."""
+        of_service = self._traces_of_service.get(query.service, {})
+        matching = (
+            trace_id
+            for trace_id in reversed(of_service if query.service else self._traces)
+            if any(span_matches(span, query) for span in self._traces[trace_id].spans.values())
+        )
+        return list(islice(matching, query.limit))
+
+    def _add_span(self, span: Span) -> None:
+        trace = self._traces.get(span.trace_id)
+        if trace is not None and span.span_id in trace.spans:
+            return
+        while self._span_count >= self._max_spans:
+            oldest = next(iter(self._traces))
+            if oldest == span.trace_id and len(self._traces) == 1:
+                return
+            self._drop_trace(oldest)
+        # Looked up again: making room may have dropped the trace of this very span.
+        trace = self._traces.setdefault(span.trace_id, _Trace())
+        trace.add(span)
+        self._span_count += 1
+        self._operations.setdefault(span.service, Counter())[(span.name, span.kind)] += 1
+        self._traces_of_service.setdefault(span.service, {})[span.trace_id] = None
+        for request_id in _names(span.attributes, ATTRIBUTE_REQUEST_ID):
+            trace.request_ids[request_id] = None
+            self._request(request_id).trace_ids[span.trace_id] = None
+
+    def _drop_trace(self, trace_id: str) -> None:
+        trace = self._traces.pop(trace_id)
+        self._span_count -= len(trace.spans)
+        for span in trace.spans.values():
+            operations = self._operations[span.service]
+            operations[(span.name, span.kind)] -= 1
+            if not operations[(span.name, span.kind)]:
+                del operations[(span.name, span.kind)]
+            if not operations:
+                del self._operations[span.service]
+        for service in trace.services:
+            del self._traces_of_service[service][trace_id]
+            if not self._traces_of_service[service]:
+                del self._traces_of_service[service]
+        for request_id in trace.request_ids:
+            del self._requests[request_id].trace_ids[trace_id]
+            self._forget_if_empty(request_id)
+
+    def _drop_oldest_log(self) -> None:
+        # Every index keeps arrival order, so what is oldest of all is oldest in each of them.
+        log = self._logs.popleft()
+        if log.trace_id:
+            lines = self._logs_of_trace[log.trace_id]
+            lines.popleft()
+            if not lines:
+                del self._logs_of_trace[log.trace_id]
+        for request_id in _request_ids(log):
+            self._requests[request_id].logs.popleft()
+            self._forget_if_empty(request_id)
+
+    def _request(self, request_id: str) -> _Request:
+        return self._requests.setdefault(request_id, _Request())
+
+    def _forget_if_empty(self, request_id: str) -> None:
+        request = self._requests[request_id]
+        if not request.trace_ids and not request.logs:
+            del self._requests[request_id]
+
+    def _summary(self, request_id: str) -> RequestSummary:
+        traces = [self._traces[trace_id] for trace_id in self.traces_of_request(request_id)]
+        logs = self._requests[request_id].logs
+        times = [trace.start_ns for trace in traces] or [log.time_ns for log in logs]
+        ends = [trace.end_ns for trace in traces] or [log.time_ns for log in logs]
+        named = dict.fromkeys(service for trace in traces for service in trace.services)
+        return RequestSummary(
+            request_id=request_id,
+            start_ns=min(times),
+            duration_ns=max(ends) - min(times),
+            span_count=sum(len(trace.spans) for trace in traces),
+            trace_count=len(traces),
+            log_count=len(logs),
+            services=tuple(named or dict.fromkeys(log.service for log in logs)),
+            error=any(trace.error for trace in traces),
+        )
+
+
+def _request_ids(log: LogLine) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(_names(log.attributes, ATTRIBUTE_REQUEST_ID, LOG_REQUEST_ID)))
+
+
+def _names(attributes: Attributes, *keys: str) -> Iterator[str]:
+    for key in keys:
+        value = attributes.get(key)
+        if isinstance(value, str) and 0 < len(value) <= _MAX_REQUEST_ID_LENGTH:
+            yield value

@@ -1,0 +1,164 @@
+# Copyright The otel-backendai Authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Background work: each run of a timer, and of a function with ``@ensure_request_id``, has a request ID of its own."""
+
+import functools
+import inspect
+from collections.abc import AsyncGenerator, Callable, Generator
+from typing import Any, ParamSpec, Self, TypeVar, cast
+
+from opentelemetry import context as context_api
+from opentelemetry.context import Context
+from opentelemetry.semconv.attributes.code_attributes import CODE_FUNCTION_NAME
+from opentelemetry.trace import SpanKind
+from opentelemetry.util.types import AttributeValue
+
+from otel_backendai import request_id
+from otel_backendai.guard import Guard
+from otel_backendai.hops.span_scope import SpanScope, with_request_id
+from otel_backendai.names import ORIGIN_BACKGROUND
+from otel_backendai.patching import Hop
+
+HOP = Hop("background")
+
+_RUN = Guard("background: run")
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+@HOP.wraps("aiotools", "create_timer")
+@HOP.wraps("aiotools.timer", "create_timer")
+def _wrap_create_timer(original: Callable[..., Any]) -> Callable[..., Any]:
+    # Backend.AI always calls it as `aiotools.create_timer`. What escapes a tick is the application's own and passes:
+    # with aiotools 1.x it ends the timer, as it does without us.
+    @functools.wraps(original)
+    def create_timer(cb: Callable[[float], Any], *args: Any, **kwargs: Any) -> Any:
+        name = function_name(cb)
+
+        async def tick(interval: float) -> None:
+            if not HOP.active:
+                await cb(interval)
+                return
+            # A tick runs in no context: nothing of the code that made the timer, nor of the tick before.
+            with run_scope(name, Context()):
+                await cb(interval)
+
+        return original(tick, *args, **kwargs)
+
+    return create_timer
+
+
+def run_scope(name: str, context: Context) -> SpanScope:
+    """Return the scope of one background run in ``context``: a new request ID if it has none, an INTERNAL span."""
+    attributes: dict[str, AttributeValue] = {CODE_FUNCTION_NAME: name}
+    with _RUN:
+        context, origin = with_request_id(context, ORIGIN_BACKGROUND)
+        attributes.update(origin)
+    return SpanScope(HOP.tracer, name, SpanKind.INTERNAL, context, attributes)
+
+
+def function_name(function: object) -> str:
+    """Return the qualified name of a callable, that of the function below ``functools.partial``, else its class's."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    name = getattr(function, "__qualname__", None)
+    return name if isinstance(name, str) else type(function).__qualname__
+
+
+def ensure_request_id(function: Callable[P, R]) -> Callable[P, R]:
+    """Run ``function`` under a request ID: the current one, else a new one and a span around the run.
+
+    For coroutine functions, plain functions, generators and async generators; which of them the decorated function is
+    does not change. The span is a root unless a span without a request ID is current. A generator runs in the context
+    step by step, so that nothing leaks to whoever iterates over it.
+    """
+    name = function_name(function)
+    call = cast(Callable[..., Any], function)
+
+    if inspect.isasyncgenfunction(function):
+
+        @functools.wraps(function)
+        async def run_asyncgen(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
+            scope = _scope_if_absent(name)
+            steps = call(*args, **kwargs)
+            step, argument = steps.asend, None
+            while True:
+                with scope:
+                    try:
+                        value = await step(argument)
+                    except StopAsyncIteration:
+                        return
+                    scope.keep_open()
+                try:
+                    step, argument = steps.asend, (yield value)
+                except GeneratorExit:
+                    with scope:
+                        await steps.aclose()
+                    raise
+                except BaseException as error:
+                    step, argument = steps.athrow, error
+
+        return cast(Callable[P, R], run_asyncgen)
+
+    if inspect.isgeneratorfunction(function):
+
+        @functools.wraps(function)
+        def run_generator(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
+            scope = _scope_if_absent(name)
+            steps = call(*args, **kwargs)
+            step, argument = steps.send, None
+            while True:
+                with scope:
+                    try:
+                        value = step(argument)
+                    except StopIteration as end:
+                        return end.value
+                    scope.keep_open()
+                try:
+                    step, argument = steps.send, (yield value)
+                except GeneratorExit:
+                    with scope:
+                        steps.close()
+                    raise
+                except BaseException as error:
+                    step, argument = steps.throw, error
+
+        return cast(Callable[P, R], run_generator)
+
+    if inspect.iscoroutinefunction(function):
+
+        @functools.wraps(function)
+        async def run_coroutine(*args: Any, **kwargs: Any) -> Any:
+            with _scope_if_absent(name):
+                return await call(*args, **kwargs)
+
+        return cast(Callable[P, R], run_coroutine)
+
+    @functools.wraps(function)
+    def run_plain(*args: Any, **kwargs: Any) -> Any:
+        with _scope_if_absent(name):
+            return call(*args, **kwargs)
+
+    return cast(Callable[P, R], run_plain)
+
+
+class _AmbientScope:
+    """Stands for a scope where a request ID is bound already: everything stays as it is."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        return None
+
+    def keep_open(self) -> None:
+        return None
+
+
+_AMBIENT = _AmbientScope()
+
+
+def _scope_if_absent(name: str) -> SpanScope | _AmbientScope:
+    return run_scope(name, context_api.get_current()) if request_id.read() is None else _AMBIENT

@@ -1,0 +1,177 @@
+# Copyright The otel-backendai Authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""HTTP in: one wrap below every aiohttp application, running servers and unrouted or malformed requests included.
+
+Never a middleware: Backend.AI's manager inserts its own by index, and a middleware sees neither 404s without a route
+nor the real 500. The response header goes through the request's ``_prepare_hook``, the last call before headers are
+sent, for streams and WebSocket upgrades too.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, cast
+
+from opentelemetry import context as context_api
+from opentelemetry import propagate
+from opentelemetry.context import Context, create_key
+from opentelemetry.propagators.textmap import Getter
+from opentelemetry.semconv.attributes.error_attributes import ERROR_TYPE
+from opentelemetry.semconv.attributes.http_attributes import (
+    HTTP_REQUEST_METHOD,
+    HTTP_REQUEST_METHOD_ORIGINAL,
+    HTTP_RESPONSE_STATUS_CODE,
+    HTTP_ROUTE,
+)
+from opentelemetry.semconv.attributes.server_attributes import SERVER_ADDRESS, SERVER_PORT
+from opentelemetry.semconv.attributes.url_attributes import URL_PATH, URL_SCHEME
+from opentelemetry.semconv.attributes.user_agent_attributes import USER_AGENT_ORIGINAL
+from opentelemetry.trace import Span, SpanKind, Status, StatusCode, get_current_span
+from opentelemetry.util.types import AttributeValue
+
+from otel_backendai import request_id
+from otel_backendai.guard import Guard
+from otel_backendai.hops import noise
+from otel_backendai.hops.span_scope import SpanScope, clean_text, record_error, with_request_id
+from otel_backendai.names import HEADER_RESPONSE_REQUEST_ID, ORIGIN_HTTP
+from otel_backendai.patching import Hop
+from otel_backendai.propagators.http_headers import HttpHeadersPropagator
+
+HOP = Hop("http_server")
+
+_BEGIN = Guard("http server: begin")
+_FINISH = Guard("http server: finish")
+_HEADER = Guard("http server: response header")
+
+# The ID that the response names. Not read from baggage: a handler may bind another one for a part of its work.
+_RESPONSE_REQUEST_ID = create_key("otel-backendai-response-request-id")
+
+# Method names that conventions list; all else is an unbounded set that a client chooses.
+_KNOWN_METHODS = frozenset({"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "QUERY", "TRACE"})
+_OTHER_METHOD = "_OTHER"
+
+_REQUEST_ID_HEADERS = HttpHeadersPropagator()
+
+
+class _HeadersGetter(Getter[Mapping[str, str]]):
+    """Reads aiohttp's multi-dicts, and the plain dict that stands in their place on a malformed request."""
+
+    def get(self, carrier: Mapping[str, str], key: str) -> list[str] | None:
+        getall = getattr(carrier, "getall", None)
+        if getall is not None:
+            return cast("list[str] | None", getall(key, None))
+        value = carrier.get(key)
+        return None if value is None else [value]
+
+    def keys(self, carrier: Mapping[str, str]) -> list[str]:
+        return list(carrier)
+
+
+_HEADERS_GETTER = _HeadersGetter()
+
+
+@HOP.wraps("aiohttp.web_protocol", "RequestHandler._handle_request")
+def _wrap_handle_request(original: Callable[..., Awaitable[tuple[Any, bool]]]) -> Callable[..., Any]:
+    async def _handle_request(self: Any, request: Any, *args: Any, **kwargs: Any) -> tuple[Any, bool]:
+        if not HOP.active:
+            return await original(self, request, *args, **kwargs)
+        with _server_scope(request) as scope:
+            result = await original(self, request, *args, **kwargs)
+            with _FINISH:
+                _finish(scope.span, request, result[0])
+            return result
+
+    return _handle_request
+
+
+@HOP.wraps("aiohttp.web_protocol", "RequestHandler.handle_error")
+def _wrap_handle_error(original: Callable[..., Any]) -> Callable[..., Any]:
+    # The only place that sees the exception of a handler whose client gets a bare 500.
+    def handle_error(self: Any, request: Any, status: int = 500, exc: Any = None, *args: Any, **kwargs: Any) -> Any:
+        if HOP.active and status >= 500 and isinstance(exc, Exception):
+            with _FINISH:
+                record_error(get_current_span(), exc)
+        return original(self, request, status, exc, *args, **kwargs)
+
+    return handle_error
+
+
+@HOP.wraps("aiohttp.web_request", "BaseRequest._prepare_hook")
+@HOP.wraps("aiohttp.web_request", "Request._prepare_hook")
+def _wrap_prepare_hook(original: Callable[..., Awaitable[None]]) -> Callable[..., Any]:
+    async def _prepare_hook(self: Any, response: Any) -> None:
+        await original(self, response)
+        if HOP.active:
+            with _HEADER:
+                value = context_api.get_value(_RESPONSE_REQUEST_ID)
+                if value is not None:
+                    response.headers.setdefault(HEADER_RESPONSE_REQUEST_ID, value)
+
+    return _prepare_hook
+
+
+def _server_scope(request: Any) -> SpanScope:
+    """The scope of one request: extracted or minted request ID, its parent, and a SERVER span unless it is noise."""
+    context, attributes, method, traced = Context(), {}, "HTTP", False
+    with _BEGIN:
+        context, origin = with_request_id(extract_request_headers(request.headers), ORIGIN_HTTP)
+        context = context_api.set_value(_RESPONSE_REQUEST_ID, request_id.read(context), context)
+        traced = not noise.is_noise_path(request.path)
+        if traced:
+            attributes = _request_attributes(request)
+            method = str(attributes[HTTP_REQUEST_METHOD])
+            attributes.update(origin)
+    name = "HTTP" if method == _OTHER_METHOD else method
+    return SpanScope(HOP.tracer if traced else None, name, SpanKind.SERVER, context, attributes)
+
+
+def extract_request_headers(headers: Mapping[str, str]) -> Context:
+    """Return a fresh context with what the headers of a request bring: trace, baggage, an acceptable request ID."""
+    # An empty composite (OTEL_PROPAGATORS=none) may return None.
+    context = propagate.extract(headers, Context(), _HEADERS_GETTER) or Context()
+    return _REQUEST_ID_HEADERS.extract(headers, context, _HEADERS_GETTER)
+
+
+def _request_attributes(request: Any) -> dict[str, AttributeValue]:
+    method = request.method
+    attributes: dict[str, AttributeValue] = {URL_PATH: clean_text(request.path), URL_SCHEME: request.scheme}
+    if method in _KNOWN_METHODS:
+        attributes[HTTP_REQUEST_METHOD] = method
+    else:
+        attributes[HTTP_REQUEST_METHOD] = _OTHER_METHOD
+        attributes[HTTP_REQUEST_METHOD_ORIGINAL] = clean_text(method)[:32]
+    # Not `request.url.host`: under aiohttp 3.8 with a newer yarl that property raises for every request.
+    host = clean_text(request.host)
+    address, _, port = host.rpartition(":")
+    if address and port.isdecimal() and len(port) <= 5:
+        attributes[SERVER_ADDRESS] = address
+        attributes[SERVER_PORT] = int(port)
+    else:
+        attributes[SERVER_ADDRESS] = host
+    agent = request.headers.get("User-Agent")
+    if agent:
+        attributes[USER_AGENT_ORIGINAL] = clean_text(agent)
+    return attributes
+
+
+def _finish(span: Span, request: Any, response: Any) -> None:
+    if not span.is_recording():
+        return
+    route = _route_of(request)
+    if route:
+        span.set_attribute(HTTP_ROUTE, route)
+        method = request.method if request.method in _KNOWN_METHODS else "HTTP"
+        span.update_name(f"{method} {route}")
+    status = response.status
+    span.set_attribute(HTTP_RESPONSE_STATUS_CODE, status)
+    if status >= 500:
+        attributes = getattr(span, "attributes", None) or {}
+        if ERROR_TYPE not in attributes:
+            span.set_attribute(ERROR_TYPE, str(status))
+            span.set_status(Status(StatusCode.ERROR))
+
+
+def _route_of(request: Any) -> str | None:
+    """The route's template; ``None`` for an unrouted or malformed request. Never the path: it is unbounded."""
+    match_info = getattr(request, "match_info", None)
+    resource = getattr(getattr(match_info, "route", None), "resource", None)
+    return getattr(resource, "canonical", None)

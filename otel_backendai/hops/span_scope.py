@@ -1,0 +1,142 @@
+# Copyright The otel-backendai Authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""A span around one call: opened and closed under the guard, never across a ``yield``."""
+
+from collections.abc import Mapping, Sequence
+from contextvars import Token
+from types import TracebackType
+from typing import Self
+
+from opentelemetry import context as context_api
+from opentelemetry.context import Context
+from opentelemetry.semconv.attributes.error_attributes import ERROR_TYPE
+from opentelemetry.trace import INVALID_SPAN, Link, Span, SpanKind, Status, StatusCode, Tracer, set_span_in_context
+from opentelemetry.util.types import AttributeValue
+
+from otel_backendai import request_id
+from otel_backendai.component import component
+from otel_backendai.counters import count_minted
+from otel_backendai.guard import Guard
+from otel_backendai.names import ATTRIBUTE_ORIGIN_COMPONENT, ATTRIBUTE_ORIGIN_DETAIL
+
+_OPEN = Guard("span scope: open")
+_CLOSE = Guard("span scope: close")
+
+# aiohttp accepts header lines of 8190 bytes; a span per request must not let a client fill our queues with them.
+MAX_ATTRIBUTE_LENGTH = 1024
+
+
+def with_request_id(context: Context, detail: str) -> tuple[Context, dict[str, AttributeValue]]:
+    """Return ``context`` with a request ID, and the attributes that say who minted it (none when it brought one).
+
+    Args:
+        context: What was extracted; never the ambient context of a server loop.
+        detail: Where a new ID comes from: ``http``, ``rpc``, ``event`` or ``background``.
+    """
+    if request_id.read(context) is not None:
+        return context, {}
+    count_minted(detail)
+    origin: dict[str, AttributeValue] = {ATTRIBUTE_ORIGIN_DETAIL: detail}
+    name = component()
+    if name:
+        origin[ATTRIBUTE_ORIGIN_COMPONENT] = name
+    return request_id.bind(request_id.mint(), context), origin
+
+
+class SpanScope:
+    """``with SpanScope(...) as scope:`` around the application's call; its exceptions pass unchanged.
+
+    The span is started with ``context`` given explicitly and both are attached as one, so that processors, samplers
+    and the call see the same baggage for the price of one attach.
+
+    Args:
+        tracer: Where the span comes from; ``None`` attaches ``context`` and opens no span (noise).
+        name: The span's name.
+        kind: The span's kind.
+        context: The complete context to run in: it replaces the ambient one.
+        attributes: Attributes at creation, which samplers see.
+        links: Links at creation.
+    """
+
+    __slots__ = ("_context", "_failed", "_kept_open", "_start", "_token", "span")
+
+    def __init__(
+        self,
+        tracer: Tracer | None,
+        name: str,
+        kind: SpanKind,
+        context: Context,
+        attributes: Mapping[str, AttributeValue] | None = None,
+        links: Sequence[Link] = (),
+    ) -> None:
+        self._start = None if tracer is None else (tracer, name, kind, attributes, links)
+        self._context = context
+        self._token: Token[Context] | None = None
+        self._failed = False
+        self._kept_open = False
+        self.span: Span = INVALID_SPAN
+
+    def __enter__(self) -> Self:
+        with _OPEN:
+            if self._start is not None:
+                tracer, name, kind, attributes, links = self._start
+                self._start = None
+                self.span = tracer.start_span(name, self._context, kind, attributes, links)
+                self._context = set_span_in_context(self.span, self._context)
+            self._token = context_api.attach(self._context)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        with _CLOSE:
+            # Only while it is still ours: an application may have left a context of its own attached, and a generator
+            # that is closed elsewhere must not restore ours there.
+            if self._token is not None and context_api.get_current() is self._context:
+                context_api.detach(self._token)
+        if isinstance(error, Exception):
+            self.fail(error)
+        elif error is None and self._kept_open:
+            self._kept_open = False
+            return
+        with _CLOSE:
+            self.span.end()
+
+    def keep_open(self) -> None:
+        """Leave the span open at the end of this ``with`` block, unless it ends by an exception.
+
+        For a call that goes on later (a coroutine handed out, a generator between two steps): enter the scope again
+        then. So it is never current while somebody else runs.
+        """
+        self._kept_open = True
+
+    def fail(self, error: Exception, error_type: str | None = None) -> None:
+        """Mark the span as failed by ``error``, once. Cancellation never gets here: it is no ``Exception``, no failure.
+
+        Args:
+            error: What the application raised.
+            error_type: The value of ``error.type`` if a better one is known than the exception's class.
+        """
+        if self._failed:
+            return
+        self._failed = True
+        with _CLOSE:
+            record_error(self.span, error, error_type)
+
+
+def record_error(span: Span, error: Exception, error_type: str | None = None) -> None:
+    """Put ``error`` on ``span``: exception event, ``error.type``, status with the message."""
+    if not span.is_recording():
+        return
+    span.record_exception(error)
+    kind = type(error)
+    qualified = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+    span.set_attribute(ERROR_TYPE, error_type or qualified)
+    span.set_status(Status(StatusCode.ERROR, clean_text(str(error))))
+
+
+def clean_text(text: str) -> str:
+    """Text from outside as an attribute: bounded, and without the lone surrogates that would spoil a whole export."""
+    text = text[:MAX_ATTRIBUTE_LENGTH]
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()

@@ -1,0 +1,114 @@
+# Copyright The otel-backendai Authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""The hops as OpenTelemetry instrumentors, one entry point each, so that each can be disabled by name.
+
+    OTEL_PYTHON_DISABLED_INSTRUMENTATIONS=backendai_events,backendai_logs
+"""
+
+from collections.abc import Collection
+from typing import Any
+
+from opentelemetry.instrumentation.instrumentor import BaseInstrumentor
+
+from otel_backendai.guard import Guard
+from otel_backendai.patching import Hop
+
+_INSTRUMENT = Guard("instrumentor")
+
+
+class _HopInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # untyped in the older trains
+    """Switches one hop on and off. Nothing raises: one raising instrumentor stops all others of the process."""
+
+    def instrumentation_dependencies(self) -> Collection[str]:
+        """Return nothing: a hop waits for its target to be imported, and a process without it pays nothing."""
+        return ()
+
+    @property
+    def hop(self) -> Hop:
+        """The hop, imported when it is first asked for."""
+        raise NotImplementedError
+
+    def _instrument(self, **kwargs: Any) -> None:
+        with _INSTRUMENT:
+            self.hop.install(kwargs.get("tracer_provider"))
+
+    def _uninstrument(self, **kwargs: Any) -> None:
+        with _INSTRUMENT:
+            self.hop.uninstall()
+
+
+class HttpServerInstrumentor(_HopInstrumentor):
+    """HTTP in, entry point ``backendai_http_server``."""
+
+    @property
+    def hop(self) -> Hop:
+        """See :mod:`otel_backendai.hops.http_server`."""
+        from otel_backendai.hops.http_server import HOP
+
+        return HOP
+
+
+class HttpClientInstrumentor(_HopInstrumentor):
+    """HTTP out, entry point ``backendai_http_client``."""
+
+    @property
+    def hop(self) -> Hop:
+        """See :mod:`otel_backendai.hops.http_client`."""
+        from otel_backendai.hops.http_client import HOP
+
+        return HOP
+
+
+class RpcInstrumentor(_HopInstrumentor):
+    """RPC out and in, entry point ``backendai_rpc``."""
+
+    @property
+    def hop(self) -> Hop:
+        """See :mod:`otel_backendai.hops.rpc`."""
+        from otel_backendai.hops.rpc import HOP
+
+        return HOP
+
+
+class EventsInstrumentor(_HopInstrumentor):
+    """Events out, entry point ``backendai_events``."""
+
+    @property
+    def hop(self) -> Hop:
+        """See :mod:`otel_backendai.hops.events`."""
+        from otel_backendai.hops.events import HOP
+
+        return HOP
+
+
+class BackgroundInstrumentor(_HopInstrumentor):
+    """Timers, entry point ``backendai_background``."""
+
+    @property
+    def hop(self) -> Hop:
+        """See :mod:`otel_backendai.hops.background`."""
+        from otel_backendai.hops.background import HOP
+
+        return HOP
+
+
+class LogsInstrumentor(_HopInstrumentor):
+    """Log records, entry point ``backendai_logs``."""
+
+    @property
+    def hop(self) -> Hop:
+        """See :mod:`otel_backendai.hops.logs`."""
+        from otel_backendai.hops.logs import HOP
+
+        return HOP
+
+
+ALL = (
+    HttpServerInstrumentor,
+    HttpClientInstrumentor,
+    RpcInstrumentor,
+    EventsInstrumentor,
+    BackgroundInstrumentor,
+    LogsInstrumentor,
+)

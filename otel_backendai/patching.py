@@ -1,0 +1,110 @@
+# Copyright The otel-backendai Authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Reversible patches that wait for their target: a hop declares what it wraps, and is switched on and off as one."""
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import wrapt
+from opentelemetry.trace import Tracer, TracerProvider, get_tracer
+
+from otel_backendai import __version__
+from otel_backendai.guard import Guard
+from otel_backendai.names import INSTRUMENTATION_NAME
+
+# A wrapper takes the original function and returns what stands in its place. `Any`: signatures are the target's.
+Wrapper = Callable[[Any], Any]
+
+_ABSENT = object()
+_PATCH = Guard("patching")
+
+
+@dataclass(frozen=True, slots=True)
+class _Target:
+    module: str
+    path: str
+    wrapper: Wrapper
+
+
+@dataclass(frozen=True, slots=True)
+class _Applied:
+    owner: object
+    name: str
+    original: object
+    replacement: object
+
+
+class Hop:
+    """A set of patches that are switched on and off together, in whatever order modules get imported.
+
+    Every wrapper asks :attr:`active` first: a replacement that another library wrapped in turn cannot be taken out
+    of that chain again, so after :meth:`uninstall` it only passes on.
+
+    Args:
+        name: The hop's name, the last part of the instrumentation scope: ``otel_backendai.NAME``.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.active = False
+        self.tracer: Tracer = get_tracer(f"{INSTRUMENTATION_NAME}.{name}", __version__)
+        self._targets: list[_Target] = []
+        self._applied: list[_Applied] = []
+        self._hooked: set[str] = set()
+
+    def wraps(self, module: str, path: str) -> Callable[[Wrapper], Wrapper]:
+        """Declare that the decorated factory wraps ``path`` (dotted, in ``module``) while this hop is active."""
+
+        def declare(wrapper: Wrapper) -> Wrapper:
+            self._targets.append(_Target(module, path, wrapper))
+            return wrapper
+
+        return declare
+
+    def install(self, tracer_provider: TracerProvider | None = None) -> None:
+        """Patch what is imported, and the rest when it is. A second call, by whatever loader, changes nothing."""
+        if self.active:
+            return
+        self.active = True
+        self.tracer = get_tracer(f"{INSTRUMENTATION_NAME}.{self.name}", __version__, tracer_provider)
+        for module in dict.fromkeys(target.module for target in self._targets):
+            if module in sys.modules:
+                self._patch(module)
+            elif module not in self._hooked:
+                self._hooked.add(module)
+                wrapt.register_post_import_hook(lambda imported: self._patch(imported.__name__), module)
+
+    def uninstall(self) -> None:
+        """Put every original object back where our replacement still stands."""
+        self.active = False
+        while self._applied:
+            applied = self._applied.pop()
+            if vars(applied.owner).get(applied.name) is not applied.replacement:
+                continue
+            if applied.original is _ABSENT:
+                delattr(applied.owner, applied.name)
+            else:
+                setattr(applied.owner, applied.name, applied.original)
+
+    def _patch(self, module: str) -> None:
+        if not self.active:
+            return
+        for target in self._targets:
+            if target.module == module:
+                with _PATCH:
+                    self._apply(target)
+
+    def _apply(self, target: _Target) -> None:
+        *owners, name = target.path.split(".")
+        owner: Any = sys.modules[target.module]
+        for part in owners:
+            owner = getattr(owner, part, None)
+        bound = getattr(owner, name, None)
+        if bound is None or any(done.owner is owner and done.name == name for done in self._applied):
+            return  # a release or version without it: this hop carries what it can
+        replacement = target.wrapper(bound)
+        self._applied.append(_Applied(owner, name, vars(owner).get(name, _ABSENT), replacement))
+        setattr(owner, name, replacement)

@@ -1,0 +1,124 @@
+# Copyright The otel-backendai Authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""What travels in a Callosum RPC body. Nothing else in the package knows its layout.
+
+A body is ``{"args": [...], "kwargs": {...}}``. We add ``headers`` (V3) and a top-level ``request_id`` (V2); where
+the application has its own ``metadata`` (Backend.AI 26.9), its ``request_id`` and ``traceparent`` are made true.
+Backend.AI packs with ``strict_types``: a subclass of ``str`` or ``dict`` makes the message vanish in the send loop
+and the caller wait for ever, so only exact types go out.
+"""
+
+from collections.abc import Mapping
+
+from opentelemetry.context import Context
+from opentelemetry.propagators.textmap import (
+    CarrierT,
+    Getter,
+    Setter,
+    TextMapPropagator,
+    default_getter,
+    default_setter,
+)
+
+from otel_backendai import request_id
+from otel_backendai.guard import Guard
+from otel_backendai.names import METADATA, ORIGIN_RPC, REQUEST_ID, RPC_ARGS, RPC_HEADERS, TRACEPARENT
+from otel_backendai.propagators import w3c
+
+_EXTRACT = Guard("rpc body: extract")
+_INJECT = Guard("rpc body: inject")
+
+
+def is_rpc_body(body: object) -> bool:
+    """Whether ``body`` is a plain dict with ``args``; all else (``None``, adaptors, other protocols) is left alone."""
+    return type(body) is dict and RPC_ARGS in body
+
+
+def inject_rpc_body(body: object, context: Context | None = None) -> object:
+    """Return a copy of ``body`` that carries request ID and trace of ``context`` (default: the current one).
+
+    The caller's object is never changed. ``body`` itself is returned when it is no RPC body or nothing is to be
+    carried. Header names that the application set itself are kept; in its ``metadata`` the two fields that name the
+    request and the trace are replaced, because they name the span *around* the call.
+    """
+    if not is_rpc_body(body):
+        return body
+    assert isinstance(body, dict)
+    headers: dict[str, str] = {}
+    current = request_id.read(context)
+    if current is not None:
+        headers[REQUEST_ID] = current
+    w3c.inject(headers, context)
+    if not headers:
+        return body
+    # str(x) of an exact str is itself; anything else (a propagator's str subclass) becomes exact.
+    carried = {str(name): str(value) for name, value in headers.items()}
+    sent = dict(body)
+    own_headers = body.get(RPC_HEADERS)
+    if type(own_headers) is dict:
+        sent[RPC_HEADERS] = {**carried, **own_headers}
+    elif own_headers is None:
+        sent[RPC_HEADERS] = carried
+    if current is not None:
+        sent.setdefault(REQUEST_ID, current)
+    metadata = body.get(METADATA)
+    if type(metadata) is dict:
+        true_fields = {name: carried[name] for name in (REQUEST_ID, TRACEPARENT) if name in carried}
+        sent[METADATA] = {**metadata, **{name: value for name, value in true_fields.items() if name in metadata}}
+    return sent
+
+
+def extract_rpc_body(body: object, context: Context | None = None) -> Context:
+    """Return ``context`` (default: an empty one, never the current one) with what ``body`` carries.
+
+    Source of the request ID, first acceptable wins: ``headers``, ``metadata``, top level, baggage. Source of the
+    trace: ``headers``, else ``metadata`` (a 26.9 peer without the plugin). Never raises, whatever the types.
+    """
+    found = Context() if context is None else context
+    if not isinstance(body, Mapping):
+        return found
+    headers = body.get(RPC_HEADERS)
+    headers = headers if isinstance(headers, Mapping) else {}
+    metadata = body.get(METADATA)
+    metadata = metadata if isinstance(metadata, Mapping) else {}
+    found = w3c.extract(headers if w3c.text(w3c.field(headers, TRACEPARENT)) else {**metadata, **headers}, found)
+    return w3c.bind_first(
+        (w3c.field(headers, REQUEST_ID), w3c.field(metadata, REQUEST_ID), w3c.field(body, REQUEST_ID)),
+        found,
+        ORIGIN_RPC,
+    )
+
+
+class RpcBodyPropagator(TextMapPropagator):
+    """The same as a propagator: entry point ``backendai_rpc``, for carriers that are RPC bodies.
+
+    Safe beside others in ``OTEL_PROPAGATORS``: a carrier of another shape (HTTP headers) is left alone.
+    """
+
+    @property
+    def fields(self) -> set[str]:
+        """The keys that :meth:`inject` may write into a body."""
+        return {RPC_HEADERS, REQUEST_ID}
+
+    def extract(
+        self, carrier: CarrierT, context: Context | None = None, getter: Getter[CarrierT] = default_getter
+    ) -> Context:
+        """Return ``context`` (default: an empty one) with what the body carries; see :func:`extract_rpc_body`."""
+        found = Context() if context is None else context
+        with _EXTRACT:
+            if is_rpc_body(carrier):
+                return extract_rpc_body(carrier, found)
+        return found
+
+    def inject(
+        self, carrier: CarrierT, context: Context | None = None, setter: Setter[CarrierT] = default_setter
+    ) -> None:
+        """Write into the body itself, through ``setter``; see :func:`inject_rpc_body` for one that copies."""
+        with _INJECT:
+            sent = inject_rpc_body(carrier, context)
+            if sent is carrier or not isinstance(sent, dict):
+                return
+            for name in (RPC_HEADERS, REQUEST_ID):
+                if name in sent:
+                    setter.set(carrier, name, sent[name])
