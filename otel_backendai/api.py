@@ -3,7 +3,7 @@
 
 """What applications call. Everything here works with and without the instrumentors, and without an SDK.
 
-    from otel_backendai.api import current_request_id, ensure_request_id, request_id_middleware
+from otel_backendai.api import current_request_id, ensure_request_id, request_id_middleware
 """
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping

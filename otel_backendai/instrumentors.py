@@ -3,13 +3,13 @@
 
 """The hops as OpenTelemetry instrumentors, one entry point each, so that each can be disabled by name.
 
-    OTEL_PYTHON_DISABLED_INSTRUMENTATIONS=backendai_events,backendai_logs
+OTEL_PYTHON_DISABLED_INSTRUMENTATIONS=backendai_events,backendai_logs
 """
 
 from collections.abc import Collection
 from typing import Any
 
-from opentelemetry.instrumentation.instrumentor import BaseInstrumentor
+from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type: ignore[attr-defined]  # untyped
 
 from otel_backendai.guard import Guard
 from otel_backendai.patching import Hop
@@ -17,7 +17,7 @@ from otel_backendai.patching import Hop
 _INSTRUMENT = Guard("instrumentor")
 
 
-class _HopInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # untyped in the older trains
+class _HopInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # ditto
     """Switches one hop on and off. Nothing raises: one raising instrumentor stops all others of the process."""
 
     def instrumentation_dependencies(self) -> Collection[str]:
@@ -104,11 +104,11 @@ class LogsInstrumentor(_HopInstrumentor):
         return HOP
 
 
-ALL = (
-    HttpServerInstrumentor,
-    HttpClientInstrumentor,
-    RpcInstrumentor,
-    EventsInstrumentor,
-    BackgroundInstrumentor,
-    LogsInstrumentor,
-)
+BY_NAME: dict[str, type[_HopInstrumentor]] = {
+    "backendai_http_server": HttpServerInstrumentor,
+    "backendai_http_client": HttpClientInstrumentor,
+    "backendai_rpc": RpcInstrumentor,
+    "backendai_events": EventsInstrumentor,
+    "backendai_background": BackgroundInstrumentor,
+    "backendai_logs": LogsInstrumentor,
+}

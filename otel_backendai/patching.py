@@ -102,8 +102,8 @@ class Hop:
         owner: Any = sys.modules[target.module]
         for part in owners:
             owner = getattr(owner, part, None)
-        bound = getattr(owner, name, None)
-        if bound is None or any(done.owner is owner and done.name == name for done in self._applied):
+        bound = getattr(owner, name, _ABSENT)
+        if bound is _ABSENT or any(done.owner is owner and done.name == name for done in self._applied):
             return  # a release or version without it: this hop carries what it can
         replacement = target.wrapper(bound)
         self._applied.append(_Applied(owner, name, vars(owner).get(name, _ABSENT), replacement))

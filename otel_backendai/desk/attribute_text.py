@@ -10,6 +10,9 @@ from collections.abc import Mapping
 
 from .model import AttributeValue
 
+# Browsers read numbers as doubles, so JSON for them has larger integers as text.
+MAX_SAFE_INTEGER = 2**53 - 1
+
 # Go's encoding/json writes these as escapes inside strings, so that its output is safe inside HTML.
 _GO_ESCAPES = str.maketrans({char: f"\\u{ord(char):04x}" for char in "<>&\u2028\u2029"})
 

@@ -11,15 +11,13 @@ service (attributes sorted by key, events by name).
 from collections.abc import Iterable, Mapping, Sequence
 from math import isfinite
 
-from .attribute_text import attribute_text
+from .attribute_text import MAX_SAFE_INTEGER, attribute_text
 from .jaeger_warnings import trace_warnings
 from .model import Attributes, AttributeValue, Span, SpanEvent
 
 JSONValue = str | int | float | bool | None | Sequence["JSONValue"] | Mapping[str, "JSONValue"]
 JSONObject = dict[str, JSONValue]
 
-# Browsers read numbers as doubles; Jaeger sends larger ones as text.
-_MAX_SAFE_INTEGER = 2**53 - 1
 _STATUS_TAGS = {"ok": "OK", "error": "ERROR"}
 _REF_TYPE = "opentracing.ref_type"
 
@@ -64,14 +62,16 @@ def _span(span: Span, process_id: str, warnings: list[str] | None) -> JSONObject
 
 
 def _references(span: Span) -> list[JSONValue]:
-    links = {(link.trace_id, link.span_id): _reference_type(link.attributes) for link in span.links if link.trace_id}
+    parent = (span.trace_id, span.parent_span_id) if span.parent_span_id else None
+    parent_type = "CHILD_OF"
     references: list[JSONValue] = []
-    if span.parent_span_id:
-        # A link to the parent is no second reference, it only says of which type the first one is.
-        kind = links.pop((span.trace_id, span.parent_span_id), "CHILD_OF")
-        references.append(_reference(kind, span.trace_id, span.parent_span_id))
-    references.extend(_reference(kind, trace_id, span_id) for (trace_id, span_id), kind in links.items())
-    return references
+    for link in span.links:
+        if (link.trace_id, link.span_id) == parent:
+            # A link to the parent is no second reference, it only says of which type the first one is.
+            parent_type = _reference_type(link.attributes)
+        elif link.trace_id:
+            references.append(_reference(_reference_type(link.attributes), link.trace_id, link.span_id))
+    return [_reference(parent_type, *parent), *references] if parent else references
 
 
 def _reference(kind: str, trace_id: str, span_id: str) -> JSONObject:
@@ -121,7 +121,7 @@ def _typed(value: AttributeValue) -> tuple[str, JSONValue]:
     if isinstance(value, bool):
         return "bool", value
     if isinstance(value, int):
-        return "int64", value if abs(value) <= _MAX_SAFE_INTEGER else str(value)
+        return "int64", value if abs(value) <= MAX_SAFE_INTEGER else str(value)
     if isinstance(value, float):
         # JSON has no words for these; the real Jaeger fails to answer at all.
         return "float64", value if isfinite(value) else attribute_text(value)

@@ -17,7 +17,7 @@ _UNITS_NS = {
     "ns": 1,
     "us": 10**3,
     "µs": 10**3,  # U+00B5, micro sign
-    "μs": 10**3,  # U+03BC, Greek letter mu  # noqa: RUF003
+    "μs": 10**3,  # U+03BC, Greek letter mu
     "ms": 10**6,
     "s": 10**9,
     "m": 60 * 10**9,
@@ -45,7 +45,7 @@ class Parameters(Protocol):
 
 
 def parse_trace_id(text: str) -> str:
-    """A trace ID as the store knows it: 32 lower-case digits. Leading zeros may be missing. Raises ``ParameterError``."""
+    """The ID as the store knows it, 32 lower-case digits; leading zeros may be missing. Raises ``ParameterError``."""
     lowered = text.lower()
     if len(lowered) > 32:
         raise ParameterError("TraceID cannot be longer than 32 hex characters")

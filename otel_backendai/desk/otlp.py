@@ -22,7 +22,7 @@ _WINDOW_BITS = {"gzip": 16 + zlib.MAX_WBITS, "x-gzip": 16 + zlib.MAX_WBITS, "def
 
 
 def media_type(content_type: str) -> str:
-    """``PROTOBUF`` or ``JSON``. Raises ``OtlpError`` (415) for any other Content-Type, and where protobuf is missing."""
+    """``PROTOBUF`` or ``JSON``. Raises ``OtlpError`` (415) for anything else, and where protobuf is not installed."""
     name = content_type.partition(";")[0].strip().lower()
     if name not in (PROTOBUF, JSON):
         raise unsupported(f"the content type must be {PROTOBUF} or {JSON}")

@@ -109,6 +109,11 @@ def _wrap_prepare_hook(original: Callable[..., Awaitable[None]]) -> Callable[...
     return _prepare_hook
 
 
+def is_serving() -> bool:
+    """Whether the current context is that of a request which this hop serves."""
+    return HOP.active and context_api.get_value(_RESPONSE_REQUEST_ID) is not None
+
+
 def _server_scope(request: Any) -> SpanScope:
     """The scope of one request: extracted or minted request ID, its parent, and a SERVER span unless it is noise."""
     context, attributes, method, traced = Context(), {}, "HTTP", False

@@ -7,8 +7,10 @@ from functools import cache
 
 from opentelemetry.util.http import get_excluded_urls
 
-# Paths of Backend.AI's health, readiness and metrics endpoints, in all releases (integration points, section 4.4).
-NOISE_PATHS = frozenset({"/health", "/healthz", "/livez", "/readyz", "/metrics", "/metrics/service_discovery", "/status"})
+# Paths of the health, readiness and metrics endpoints of Backend.AI 23.09 to 26.9, all components.
+NOISE_PATHS = frozenset(
+    {"/health", "/healthz", "/livez", "/readyz", "/metrics", "/metrics/service_discovery", "/status"}
+)
 
 # The agent pool's health check, sent to each agent every few seconds.
 NOISE_RPC_METHODS = frozenset({"ping"})

@@ -1,7 +1,7 @@
 # Copyright The otel-backendai Authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""What travels with an event: the sibling field ``otel`` of a message, and the metadata of applications that use our API.
+"""What travels with an event: the sibling field ``otel`` of a message, and the metadata that our API makes.
 
 Never a new key inside Backend.AI's own ``metadata`` JSON: releases 25.12 to 26.8 answer one with a ``TypeError``, and
 the message is redelivered until it is dropped. Consumers of every release ignore an unknown *sibling* field.

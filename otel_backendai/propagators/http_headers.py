@@ -3,8 +3,6 @@
 
 """The request ID in HTTP headers. Entry point ``backendai`` of group ``opentelemetry_propagator``."""
 
-from typing import Final
-
 from opentelemetry.context import Context
 from opentelemetry.propagators.textmap import (
     CarrierT,
@@ -46,7 +44,7 @@ class HttpHeadersPropagator(TextMapPropagator):
                 values = getter.get(carrier, name) or getter.get(carrier, name.lower())
                 if not values:
                     continue
-                value: Final[object] = values[0] if len(values) == 1 else None
+                value = values[0] if len(values) == 1 else None
                 if request_id.is_acceptable(value):
                     return request_id.bind(value, found)
                 count_rejected(ORIGIN_HTTP)

@@ -25,7 +25,7 @@ _BAGGAGE = W3CBaggagePropagator()
 
 
 def text(value: object) -> str | None:
-    """Return ``value`` as an exact ``str``: itself, or decoded UTF-8 ``bytes``; ``None`` for all else or if too long."""
+    """Return ``value`` as an exact ``str``: itself, or decoded UTF-8; ``None`` for all else and if it is too long."""
     if type(value) is bytes and len(value) <= MAX_FIELD_LENGTH:
         try:
             return value.decode()
@@ -65,7 +65,7 @@ def extract(carrier: object, context: Context) -> Context:
 
 
 def inject(carrier: dict[str, str], context: Context | None) -> None:
-    """Write ``traceparent``, ``tracestate`` and ``baggage`` of ``context`` into ``carrier``, as far as there are any."""
+    """Write ``traceparent``, ``tracestate``, ``baggage`` of ``context`` into ``carrier``, as far as there are any."""
     _TRACE_CONTEXT.inject(carrier, context)
     _BAGGAGE.inject(carrier, context)
 

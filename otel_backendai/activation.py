@@ -1,0 +1,80 @@
+# Copyright The otel-backendai Authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""The one way in: every loader ends here, and a second one changes nothing.
+
+``opentelemetry-instrument`` brings configurator and instrumentors itself and calls the two hooks below around them;
+:func:`activate` does all of it for loaders that have nothing of the kind (code, a ``.pth`` line, the ``backend.ai``
+command).
+"""
+
+import os
+
+from otel_backendai.guard import Guard
+
+_ACTIVATE = Guard("activation")
+
+
+def activate() -> None:
+    """Set the SDK up (if nobody has) and switch every hop on that is not disabled by name.
+
+    The same result as ``opentelemetry-instrument``, in one call at the start of a process. Raises nothing. A process
+    that is no component of Backend.AI gets the hops and keeps the providers that it has.
+    """
+    with _ACTIVATE:
+        from otel_backendai import instrumentors
+        from otel_backendai.component import component
+
+        before_instrumentors()
+        if component() is not None:
+            _configure_once()
+        for name, instrumentor in instrumentors.BY_NAME.items():
+            if name not in _disabled():
+                single = instrumentor()
+                if not single.is_instrumented_by_opentelemetry:
+                    single.instrument()
+        after_instrumentors()
+
+
+def _configure_once() -> None:
+    from opentelemetry import trace
+    from opentelemetry.sdk.trace import TracerProvider
+
+    from otel_backendai.sdk.configurator import configure
+
+    if not isinstance(trace.get_tracer_provider(), TracerProvider):
+        configure()
+
+
+def _disabled() -> set[str]:
+    names = os.environ.get("OTEL_PYTHON_DISABLED_INSTRUMENTATIONS", "").split(",")
+    disabled = {name.strip() for name in names}
+    if "*" in disabled:
+        from otel_backendai import instrumentors
+
+        return set(instrumentors.BY_NAME)
+    return disabled
+
+
+def before_instrumentors() -> None:
+    """Entry point of group ``opentelemetry_pre_instrument``: stand before contrib's HTTP server instrumentor.
+
+    Before, because the order of instrumentors is that of the installed packages: ours may run after it.
+    """
+    with _ACTIVATE:
+        from otel_backendai.hops.contrib_server import GUARDING
+
+        GUARDING.install()
+
+
+def after_instrumentors() -> None:
+    """Entry point of group ``opentelemetry_post_instrument``: request IDs also on a provider that is not ours.
+
+    Another configurator may have been chosen, or come first.
+    """
+    with _ACTIVATE:
+        from opentelemetry.trace import get_tracer_provider
+
+        from otel_backendai.sdk.span_processor import equip
+
+        equip(get_tracer_provider())

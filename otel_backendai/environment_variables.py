@@ -1,0 +1,13 @@
+# Copyright The otel-backendai Authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Our settings for ``opentelemetry-instrument``, which makes a command line flag of each name here.
+
+Entry point of group ``opentelemetry_environment_variables``.
+"""
+
+from otel_backendai import names
+
+OTEL_BACKENDAI_COMPONENT = names.SETTING_COMPONENT
+OTEL_BACKENDAI_PEERS = names.SETTING_PEERS
+OTEL_BACKENDAI_FLUSH_TIMEOUT = names.SETTING_FLUSH_TIMEOUT

@@ -1,0 +1,130 @@
+# Copyright The otel-backendai Authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Entry point ``backendai`` of group ``opentelemetry_configurator``: the SDK in a component of Backend.AI.
+
+In any other process it does what the stock configurator does. Backend.AI's environments bring none at all, so that
+without ours ``opentelemetry-instrument`` would export nothing.
+"""
+
+import logging
+import os
+from collections.abc import Callable
+from importlib.metadata import entry_points
+from typing import Any
+
+from opentelemetry import trace
+from opentelemetry._logs import set_logger_provider
+from opentelemetry.sdk._logs import LoggerProvider
+from opentelemetry.sdk.trace import TracerProvider
+
+from otel_backendai.component import component
+from otel_backendai.guard import Guard
+from otel_backendai.sdk import log_bridge, processes
+from otel_backendai.sdk.processors import QueueLogRecordProcessor, QueueSpanProcessor, make_queue
+from otel_backendai.sdk.resource import create_resource
+from otel_backendai.sdk.span_processor import equip
+
+_logger = logging.getLogger(__name__)
+_CONFIGURE = Guard("configurator")
+
+# What the SDK's TracerProvider builds from the environment by itself.
+_BUILT_IN_SAMPLERS = {
+    "",
+    "always_on",
+    "always_off",
+    "parentbased_always_on",
+    "parentbased_always_off",
+    "traceidratio",
+    "parentbased_traceidratio",
+}
+
+
+class BackendAIConfigurator:
+    """What ``opentelemetry-instrument`` calls to set the SDK up."""
+
+    def configure(self, **kwargs: Any) -> None:
+        """Set the SDK up for this process; raises nothing."""
+        if component() is None:
+            # Private, but exactly what the stock entry point (opentelemetry-distro) is a subclass of.
+            from opentelemetry.sdk._configuration import _OTelSDKConfigurator
+
+            _OTelSDKConfigurator().configure(**kwargs)  # type: ignore[no-untyped-call]  # untyped package
+            return
+        with _CONFIGURE:
+            configure(kwargs.get("auto_instrumentation_version"))
+
+
+def configure(auto_instrumentation_version: str | None = None) -> None:
+    """Give this process a tracer provider that exports from wherever it forks to, and a logger provider if asked.
+
+    When the application has set an SDK provider already, that one is kept and only gets the request ID processor.
+    """
+    if os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
+        return
+    existing = trace.get_tracer_provider()
+    if isinstance(existing, TracerProvider):
+        equip(existing)
+        return
+    resource = create_resource(auto_instrumentation_version)
+    provider = TracerProvider(
+        sampler=_sampler(), resource=resource, shutdown_on_exit=False, id_generator=_id_generator()
+    )
+    equip(provider)
+    queues = []
+    for make_exporter in _exporters("traces", "otlp"):
+        queue = make_queue("OTEL_BSP", "otel-backendai-spans", make_exporter, delay=5_000)
+        provider.add_span_processor(QueueSpanProcessor(queue))
+        queues.append(queue)
+    trace.set_tracer_provider(provider)
+    log_exporters = _exporters("logs", "none")
+    if log_exporters:
+        log_provider = LoggerProvider(resource, shutdown_on_exit=False)
+        for make_exporter in log_exporters:
+            queue = make_queue("OTEL_BLRP", "otel-backendai-logs", make_exporter, delay=1_000)
+            log_provider.add_log_record_processor(QueueLogRecordProcessor(queue))
+            queues.append(queue)
+        set_logger_provider(log_provider)
+        log_bridge.HOP.install()
+    processes.watch(resource, queues)
+
+
+def _exporters(signal: str, default: str) -> list[Callable[[], Any]]:
+    """The exporter factories that ``OTEL_*_EXPORTER`` names; a missing one is reported once and left out."""
+    names = [name.strip() for name in os.environ.get(f"OTEL_{signal.upper()}_EXPORTER", default).split(",")]
+    found = (
+        _load(f"opentelemetry_{signal}_exporter", _otlp_name(signal) if name == "otlp" else name)
+        for name in names
+        if name not in ("", "none")
+    )
+    return [factory for factory in found if factory is not None]
+
+
+def _otlp_name(signal: str) -> str:
+    protocol = os.environ.get(f"OTEL_EXPORTER_OTLP_{signal.upper()}_PROTOCOL") or os.environ.get(
+        "OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf"
+    )
+    return "otlp_proto_grpc" if protocol.strip() == "grpc" else "otlp_proto_http"
+
+
+def _load(group: str, name: str) -> Any:
+    for entry_point in entry_points(group=group, name=name):
+        try:
+            return entry_point.load()
+        except ImportError as error:
+            _logger.warning("%s %r cannot be imported: %s", group, name, error)
+            return None
+    _logger.warning("nothing installed offers %s %r (pip install 'otel-backendai[otlp]' brings OTLP)", group, name)
+    return None
+
+
+def _sampler() -> Any:
+    name = os.environ.get("OTEL_TRACES_SAMPLER", "").strip()
+    factory = None if name in _BUILT_IN_SAMPLERS else _load("opentelemetry_traces_sampler", name)
+    return None if factory is None else factory(os.environ.get("OTEL_TRACES_SAMPLER_ARG"))
+
+
+def _id_generator() -> Any:
+    name = os.environ.get("OTEL_PYTHON_ID_GENERATOR", "backendai").strip()
+    factory = _load("opentelemetry_id_generator", name)
+    return None if factory is None else factory()

@@ -1,0 +1,147 @@
+# Copyright The otel-backendai Authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""A bounded queue with one exporting thread per process, which survives forks and ends within a budget.
+
+Why not the SDK's batch processors: at a fork they restart the *parent's* pipeline in every worker (shared keep-alive
+sockets, held locks), an exit without ``atexit`` loses what they hold, and their shutdown takes up to 30 s per signal
+(runtime findings, sections 1 to 3). Here nothing of ours exists in a parent at the fork once it is suspended, and each
+process builds its own exporter in its own thread when it has something to send.
+"""
+
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any, Generic, Protocol, TypeVar
+
+from opentelemetry.instrumentation.utils import suppress_instrumentation
+
+from otel_backendai.guard import Guard
+
+_EXPORT = Guard("export queue: export")
+
+T = TypeVar("T")
+
+
+class Exporter(Protocol):
+    """What every span and log exporter offers, in all trains."""
+
+    def export(self, batch: Sequence[Any], /) -> object:
+        """Send ``batch``."""
+
+    def shutdown(self) -> None:
+        """Release what the exporter holds."""
+
+
+class ExportQueue(Generic[T]):
+    """Collects items and exports them in batches.
+
+    Args:
+        name: The thread's name.
+        make_exporter: Builds the exporter; called in the exporting thread of each process.
+        max_size: Items kept; the oldest are dropped beyond that.
+        max_batch: Items per export.
+        delay: Seconds after which a batch is sent that is not full.
+    """
+
+    def __init__(
+        self, name: str, make_exporter: Callable[[], Exporter], max_size: int, max_batch: int, delay: float
+    ) -> None:
+        self._name = name
+        self._make_exporter = make_exporter
+        self._max_size = max(1, max_size)
+        self._max_batch = max(1, min(max_batch, max_size))
+        self._delay = delay
+        self._inherited: list[Exporter | None] = []
+        self._exporter: Exporter | None = None
+        self._suspended = False
+        self._reset()
+
+    def _reset(self) -> None:
+        self._pid = os.getpid()
+        self._items: deque[T] = deque(maxlen=self._max_size)
+        self._wake = threading.Event()
+        self._idle = threading.Condition(threading.Lock())
+        self._busy = False
+        self._thread: threading.Thread | None = None
+
+    def _after_fork(self) -> None:
+        # The parent's exporter is kept, never closed: its sockets are the parent's, and so is what it had queued.
+        self._inherited.append(self._exporter)
+        self._exporter = None
+        self._suspended = False
+        self._reset()
+
+    def put(self, item: T) -> None:
+        """Queue ``item``; never blocks. The first item of a process starts its thread unless the queue is suspended."""
+        if self._pid != os.getpid():
+            self._after_fork()
+        self._items.append(item)
+        if self._suspended:
+            return
+        if self._thread is None:
+            self._start()
+        elif len(self._items) >= self._max_batch:
+            self._wake.set()
+
+    def suspend(self, timeout: float) -> None:
+        """Send what is queued, end the thread and only collect from now on: before a fork.
+
+        Args:
+            timeout: Seconds to wait at the most.
+        """
+        self.flush(timeout)
+        self._suspended = True
+        thread, self._thread = self._thread, None
+        self._wake.set()
+        if thread is not None:
+            thread.join(timeout)
+
+    def flush(self, timeout: float) -> bool:
+        """Send what is queued and return whether all of it went out within ``timeout`` seconds."""
+        if self._pid != os.getpid():
+            self._after_fork()
+        if self._thread is None:
+            if not self._items:
+                return True
+            self._suspended = False
+            self._start()
+        deadline = time.monotonic() + timeout
+        with self._idle:
+            while self._items or self._busy:
+                remaining = deadline - time.monotonic()
+                if remaining <= 0:
+                    return False
+                self._wake.set()
+                self._idle.wait(min(remaining, 0.1))
+        return True
+
+    def _start(self) -> None:
+        thread = threading.Thread(target=self._run, name=self._name, daemon=True)
+        self._thread = thread
+        try:
+            thread.start()
+        except RuntimeError:
+            # The interpreter is shutting down: no more threads. What is queued now was made after the exit flush.
+            self._thread = None
+
+    def _run(self) -> None:
+        with suppress_instrumentation():
+            while threading.current_thread() is self._thread:
+                self._wake.wait(self._delay)
+                self._wake.clear()
+                self._export_all()
+
+    def _export_all(self) -> None:
+        while self._items:
+            self._busy = True
+            batch = [self._items.popleft() for _ in range(min(len(self._items), self._max_batch))]
+            with _EXPORT:
+                if self._exporter is None:
+                    self._exporter = self._make_exporter()
+                self._exporter.export(batch)
+        with self._idle:
+            self._busy = False
+            self._idle.notify_all()

@@ -1,0 +1,116 @@
+# Copyright The otel-backendai Authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Records of ``logging`` as OpenTelemetry log records, with request ID, trace and span of the moment they were made.
+
+Taken where a logger hands a record to its handlers, not by a handler of the root logger: Backend.AI's ``dictConfig``
+removes such a handler, its own loggers do not propagate to the root, and a handler that is there before
+``logging.basicConfig`` turns that call into nothing.
+"""
+
+import logging
+import os
+import time
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+from opentelemetry import context as context_api
+from opentelemetry._logs import SeverityNumber, get_logger
+from opentelemetry.instrumentation.utils import is_instrumentation_enabled
+from opentelemetry.trace import get_current_span
+
+from otel_backendai import request_id
+from otel_backendai.guard import Guard
+from otel_backendai.names import ATTRIBUTE_REQUEST_ID, LOG_REQUEST_ID, LOG_SPAN_ID, LOG_TRACE_ID
+from otel_backendai.patching import Hop
+
+HOP = Hop("log_export")
+
+_BRIDGE = Guard("log bridge")
+
+# Attributes of every record, and those that say what the OpenTelemetry record says in its own fields.
+_KNOWN = frozenset(vars(logging.makeLogRecord({}))) | {
+    "asctime",
+    "message",
+    "taskName",
+    LOG_REQUEST_ID,
+    LOG_TRACE_ID,
+    LOG_SPAN_ID,
+}
+
+# Sorted by level; numbers of the log data model.
+_SEVERITIES = (
+    (logging.CRITICAL, SeverityNumber.FATAL, "FATAL"),
+    (logging.ERROR, SeverityNumber.ERROR, "ERROR"),
+    (logging.WARNING, SeverityNumber.WARN, "WARN"),
+    (logging.INFO, SeverityNumber.INFO, "INFO"),
+    (logging.DEBUG, SeverityNumber.DEBUG, "DEBUG"),
+)
+
+
+@HOP.wraps("logging", "Logger.callHandlers")
+def _wrap_call_handlers(original: Callable[..., None]) -> Callable[..., None]:
+    def callHandlers(self: Any, record: logging.LogRecord) -> None:  # noqa: N802  # the name of what it replaces
+        if HOP.active:
+            with _BRIDGE:
+                _emit(record)
+        original(self, record)
+
+    return callHandlers
+
+
+def _emit(record: logging.LogRecord) -> None:
+    # The exporter's own records would be exported in turn; a relayed one was exported where it was made.
+    if record.process != os.getpid() or not is_instrumentation_enabled():
+        return
+    if record.name.startswith("opentelemetry."):
+        return
+    get_logger(record.name).emit(_translate(record))
+
+
+def _translate(record: logging.LogRecord) -> Any:
+    number, name = next(
+        ((number, name) for level, number, name in _SEVERITIES if record.levelno >= level),
+        (SeverityNumber.TRACE, "TRACE"),
+    )
+    common: dict[str, Any] = {
+        "timestamp": int(record.created * 1e9),
+        "observed_timestamp": time.time_ns(),
+        "severity_text": name,
+        "severity_number": number,
+        "body": record.getMessage(),
+        "attributes": _attributes(record),
+    }
+    try:
+        # Up to the 1.38 train a record is the SDK's and holds the IDs itself.
+        from opentelemetry.sdk._logs import LogRecord as SDKLogRecord  # type: ignore[attr-defined]  # gone in 1.39
+    except ImportError:
+        from opentelemetry._logs import LogRecord
+
+        return LogRecord(context=context_api.get_current(), **common)
+    span_context = get_current_span().get_span_context()
+    return SDKLogRecord(
+        trace_id=span_context.trace_id, span_id=span_context.span_id, trace_flags=span_context.trace_flags, **common
+    )
+
+
+def _attributes(record: logging.LogRecord) -> dict[str, Any]:
+    attributes: dict[str, Any] = {
+        name: value
+        for name, value in vars(record).items()
+        if name not in _KNOWN and isinstance(value, (str, bool, int, float))
+    }
+    attributes["code.file.path"] = record.pathname
+    attributes["code.function.name"] = record.funcName
+    attributes["code.line.number"] = record.lineno
+    value = getattr(record, LOG_REQUEST_ID, None)
+    if not request_id.is_acceptable(value):
+        value = request_id.read()
+    if value is not None:
+        attributes[ATTRIBUTE_REQUEST_ID] = value
+    if record.exc_info and record.exc_info[0] is not None:
+        attributes["exception.type"] = record.exc_info[0].__qualname__
+        attributes["exception.message"] = str(record.exc_info[1])
+        attributes["exception.stacktrace"] = "".join(traceback.format_exception(*record.exc_info))
+    return attributes

@@ -1,0 +1,117 @@
+# Copyright The otel-backendai Authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""The life of a component's processes: nothing of ours at the fork, a last flush in each worker, all of it bounded.
+
+Workers of aiotools end in ``os._exit``, where ``atexit`` never runs, and are killed when they take longer than the
+application's ``wait_timeout`` (5 s in most components): the flush has a budget of 2.5 s, all signals together.
+"""
+
+import atexit
+import functools
+import os
+import signal
+import time
+from collections.abc import Callable
+from typing import Any
+
+from otel_backendai.guard import Guard
+from otel_backendai.names import SETTING_FLUSH_TIMEOUT
+from otel_backendai.patching import Hop
+from otel_backendai.sdk.export_queue import ExportQueue
+from otel_backendai.sdk.resource import ProcessResource
+
+HOP = Hop("processes")
+
+DEFAULT_FLUSH_TIMEOUT = 2.5
+_SUSPEND_TIMEOUT = 1.0
+
+_FLUSH = Guard("processes: flush")
+_SUSPEND = Guard("processes: suspend")
+
+_queues: list[ExportQueue[Any]] = []
+_resources: list[ProcessResource] = []
+
+
+def watch(resource: ProcessResource, queues: list[ExportQueue[Any]]) -> None:
+    """Look after ``queues`` in this process and its forks, and name workers in ``resource``."""
+    if not _queues:
+        atexit.register(flush_all)
+    _queues.extend(queues)
+    _resources.append(resource)
+    HOP.install()
+
+
+def flush_timeout() -> float:
+    """Return the budget of an exit flush in seconds (``OTEL_BACKENDAI_FLUSH_TIMEOUT``)."""
+    try:
+        return max(0.0, float(os.environ.get(SETTING_FLUSH_TIMEOUT, "")))
+    except ValueError:
+        return DEFAULT_FLUSH_TIMEOUT
+
+
+def flush_all() -> None:
+    """Send what all queues hold, within one budget."""
+    deadline = time.monotonic() + flush_timeout()
+    for queue in _queues:
+        with _FLUSH:
+            queue.flush(max(0.0, deadline - time.monotonic()))
+
+
+@HOP.wraps("aiotools", "start_server")
+@HOP.wraps("aiotools.server", "start_server")
+def _wrap_start_server(original: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(original)
+    def start_server(*args: Any, **kwargs: Any) -> Any:
+        if not HOP.active:
+            return original(*args, **kwargs)
+        for queue in _queues:
+            with _SUSPEND:
+                queue.suspend(_SUSPEND_TIMEOUT)
+        try:
+            return original(*args, **kwargs)
+        finally:
+            # What the parent made meanwhile. Here, because at `atexit` no thread can be started any more (3.12).
+            flush_all()
+
+    return start_server
+
+
+@HOP.wraps("aiotools.server", "_worker_main")
+def _wrap_worker_main(original: Callable[..., int]) -> Callable[..., int]:
+    # `wraps` keeps the name by which a spawned worker finds it again.
+    @functools.wraps(original)
+    def _worker_main(*args: Any, **kwargs: Any) -> int:
+        with _FLUSH:
+            _enter_worker(args[3] if len(args) > 3 else kwargs.get("proc_idx"))
+        return _run_and_flush(original, args, kwargs)
+
+    return _worker_main
+
+
+@HOP.wraps("aiotools.server", "_extra_main")
+def _wrap_extra_main(original: Callable[..., int]) -> Callable[..., int]:
+    @functools.wraps(original)
+    def _extra_main(*args: Any, **kwargs: Any) -> int:
+        with _FLUSH:
+            _enter_worker(args[2] if len(args) > 2 else kwargs.get("proc_idx"))
+        return _run_and_flush(original, args, kwargs)
+
+    return _extra_main
+
+
+def _enter_worker(index: object) -> None:
+    if isinstance(index, int):
+        for resource in _resources:
+            resource.enter_worker(index)
+
+
+def _run_and_flush(main: Callable[..., int], args: tuple[Any, ...], kwargs: dict[str, Any]) -> int:
+    try:
+        return main(*args, **kwargs)
+    finally:
+        with _FLUSH:
+            # A service manager signals the whole group and aiotools its workers: the second SIGTERM arrives when the
+            # loop's handlers are gone, and would end the process in the middle of the flush.
+            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
+        flush_all()

@@ -1,0 +1,87 @@
+# Copyright The otel-backendai Authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Every test leaves no trace: hops off, patched attributes original, context and environment as before."""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+from opentelemetry import context as context_api
+from opentelemetry import propagate
+from opentelemetry.context import Context
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import SpanKind
+from otel_backendai import guard
+from otel_backendai.hops import background, contrib_server, events, http_client, http_server, logs, rpc
+from otel_backendai.sdk.span_processor import equip
+
+HOPS = (http_server.HOP, http_client.HOP, rpc.HOP, events.HOP, background.HOP, logs.HOP)
+
+
+class Telemetry:
+    """The spans of one test, and ways to ask for them."""
+
+    def __init__(self) -> None:
+        self.exporter = InMemorySpanExporter()
+        self.provider = TracerProvider(shutdown_on_exit=False)
+        equip(self.provider)
+        self.provider.add_span_processor(SimpleSpanProcessor(self.exporter))
+
+    @property
+    def spans(self) -> tuple[ReadableSpan, ...]:
+        """All finished spans, in the order in which they ended."""
+        return self.exporter.get_finished_spans()
+
+    def of_kind(self, kind: SpanKind) -> list[ReadableSpan]:
+        """The finished spans of one kind."""
+        return [span for span in self.spans if span.kind is kind]
+
+    def only(self, kind: SpanKind) -> ReadableSpan:
+        """The single finished span of one kind; fails when there are none or several."""
+        found = self.of_kind(kind)
+        assert len(found) == 1, [(span.name, span.kind) for span in self.spans]
+        return found[0]
+
+
+@pytest.fixture(autouse=True)
+def leaves_no_trace(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Restore what a test may change, and fail the test that left a context attached or a hop on."""
+    monkeypatch.setattr(guard, "strict", True)
+    environment = dict(os.environ)
+    propagator = propagate.get_global_textmap()
+    before = context_api.get_current()
+    yield
+    left_on = [hop.name for hop in HOPS if hop.active]
+    for hop in HOPS:
+        hop.uninstall()
+    contrib_server.GUARDING.uninstall()
+    propagate.set_global_textmap(propagator)
+    left_attached = context_api.get_current()
+    if left_attached is not before:
+        context_api.attach(before)
+    os.environ.clear()
+    os.environ.update(environment)
+    assert not left_on
+    assert left_attached == before
+
+
+@pytest.fixture
+def telemetry() -> Iterator[Telemetry]:
+    """All hops on, spans kept in memory."""
+    gathered = Telemetry()
+    contrib_server.GUARDING.install()
+    for hop in HOPS:
+        hop.install(gathered.provider)
+    yield gathered
+    for hop in HOPS:
+        hop.uninstall()
+    contrib_server.GUARDING.uninstall()
+
+
+@pytest.fixture
+def empty_context() -> Context:
+    """A context that holds nothing."""
+    return Context()

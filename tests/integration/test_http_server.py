@@ -1,0 +1,330 @@
+# Copyright The otel-backendai Authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""HTTP in, on a real aiohttp server."""
+
+import asyncio
+import logging
+import re
+from collections.abc import AsyncIterator
+
+import aiohttp
+import pytest
+from aiohttp import web
+from opentelemetry import trace
+from opentelemetry.trace import SpanKind, StatusCode
+from otel_backendai.api import current_request_id
+from otel_backendai.hops.http_server import HOP
+
+from tests.conftest import Telemetry
+from tests.integration.conftest import ServeApp, raw_request
+
+RESPONSE_HEADER = "X-Backend-Request-ID"
+UUID4 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
+
+
+def build_app() -> web.Application:
+    """A root application with two sub-applications, one below the other, and one handler of each kind."""
+    routes = web.RouteTableDef()
+
+    @routes.get("/ok")
+    async def ok(request: web.Request) -> web.Response:
+        logging.getLogger("app").info("in handler")
+        return web.json_response({"request_id": current_request_id()})
+
+    @routes.get("/items/{id}")
+    async def item(request: web.Request) -> web.Response:
+        return web.Response(text=request.match_info["id"])
+
+    @routes.get("/missing")
+    async def missing(request: web.Request) -> web.Response:
+        raise web.HTTPNotFound
+
+    @routes.get("/bug")
+    async def bug(request: web.Request) -> web.Response:
+        raise ValueError("a bug")
+
+    @routes.get("/stream")
+    async def stream(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(status=201)
+        await response.prepare(request)
+        for _ in range(3):
+            await response.write(b"chunk")
+        await response.write_eof()
+        return response
+
+    @routes.post("/upload")
+    async def upload(request: web.Request) -> web.Response:
+        return web.Response(text=str(len(await request.read())))
+
+    @routes.get("/ws")
+    async def ws(request: web.Request) -> web.WebSocketResponse:
+        socket = web.WebSocketResponse()
+        await socket.prepare(request)
+        await socket.send_str(current_request_id() or "")
+        async for message in socket:
+            await socket.send_str(message.data)
+        return socket
+
+    @routes.get("/slow")
+    async def slow(request: web.Request) -> web.Response:
+        await asyncio.sleep(30)
+        return web.Response()
+
+    root = web.Application(client_max_size=1000)
+    root.add_routes(routes)
+    nested = web.Application()
+    nested.router.add_get("/deep", ok)
+    sub = web.Application()
+    sub.router.add_get("/flat", ok)
+    sub.add_subapp("/nested", nested)
+    root.add_subapp("/sub", sub)
+    return root
+
+
+@pytest.fixture
+async def client() -> AsyncIterator[aiohttp.ClientSession]:
+    """A client session."""
+    async with aiohttp.ClientSession() as session:
+        yield session
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "name"),
+    [
+        ("GET", "/ok", 200, "GET /ok"),
+        ("GET", "/items/42", 200, "GET /items/{id}"),
+        ("GET", "/sub/flat", 200, "GET /sub/flat"),
+        ("GET", "/sub/nested/deep", 200, "GET /sub/nested/deep"),
+        ("GET", "/stream", 201, "GET /stream"),
+        ("GET", "/missing", 404, "GET /missing"),
+        ("GET", "/nowhere/at/all", 404, "GET"),
+        ("DELETE", "/ok", 405, "DELETE"),
+        ("POST", "/upload", 413, "POST /upload"),
+        ("GET", "/bug", 500, "GET /bug"),
+    ],
+)
+async def test_every_request_has_one_server_span_and_every_response_the_header(
+    telemetry: Telemetry,
+    serve: ServeApp,
+    client: aiohttp.ClientSession,
+    method: str,
+    path: str,
+    status: int,
+    name: str,
+) -> None:
+    """One SERVER span, named by the route's template, and the inbound request ID on it and on the response."""
+    base = await serve(build_app())
+    body = b"x" * 5000 if method == "POST" else None
+    async with client.request(method, base + path, headers={"X-Request-ID": "req-123"}, data=body) as response:
+        await response.read()
+        assert response.status == status
+        assert response.headers.getall(RESPONSE_HEADER) == ["req-123"]
+    span = telemetry.only(SpanKind.SERVER)
+    assert span.name == name
+    assert span.attributes is not None
+    assert span.attributes["backendai.request.id"] == "req-123"
+    assert span.attributes["http.request.method"] == method
+    assert span.attributes["http.response.status_code"] == status
+    assert span.attributes["url.path"] == path
+    assert span.attributes["url.scheme"] == "http"
+    assert span.attributes.get("http.route") == (name.partition(" ")[2] or None)
+    assert span.status.status_code is (StatusCode.ERROR if status == 500 else StatusCode.UNSET)
+
+
+async def test_the_span_of_a_bug_names_the_exception(
+    telemetry: Telemetry, serve: ServeApp, client: aiohttp.ClientSession
+) -> None:
+    """The client gets a bare 500; the operator gets the exception of the handler."""
+    base = await serve(build_app())
+    async with client.get(base + "/bug") as response:
+        assert response.status == 500
+    span = telemetry.only(SpanKind.SERVER)
+    assert span.attributes is not None
+    assert span.attributes["error.type"] == "ValueError"
+    assert span.status.description == "a bug"
+    assert [event.name for event in span.events] == ["exception"]
+
+
+async def test_a_websocket_upgrade_answers_the_header_and_runs_in_the_request(
+    telemetry: Telemetry, serve: ServeApp, client: aiohttp.ClientSession
+) -> None:
+    """The 101 response names the request ID, and the socket's handler runs under it until it is closed."""
+    base = await serve(build_app())
+    async with client.ws_connect(base + "/ws", headers={"X-Backend-Request-ID": "ws-1"}) as socket:
+        assert socket._response.headers[RESPONSE_HEADER] == "ws-1"
+        assert await socket.receive_str() == "ws-1"
+        assert not telemetry.of_kind(SpanKind.SERVER)
+    await asyncio.sleep(0.1)
+    span = telemetry.only(SpanKind.SERVER)
+    assert span.attributes is not None
+    assert span.attributes["http.response.status_code"] == 101
+    assert span.attributes["backendai.request.id"] == "ws-1"
+
+
+@pytest.mark.parametrize(
+    "request_bytes",
+    [
+        b"GARBAGE\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\nBad Header: y\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\nX-Request-ID: evil\x00null\r\n\r\n",
+        b"GET / HTTP/9.9\r\nHost: x\r\n\r\n",
+    ],
+)
+async def test_a_malformed_request_gets_its_400_with_a_request_id(
+    telemetry: Telemetry, serve: ServeApp, request_bytes: bytes
+) -> None:
+    """What aiohttp cannot parse is answered as without us, under a new request ID, with one SERVER span."""
+    base = await serve(build_app())
+    answer = await raw_request(base, request_bytes)
+    head = answer.split(b"\r\n\r\n")[0].decode()
+    assert " 400 " in head.splitlines()[0]
+    minted = re.search(rf"(?im)^{RESPONSE_HEADER}: ({UUID4.pattern})\r?$", head)
+    assert minted, head
+    span = telemetry.only(SpanKind.SERVER)
+    assert span.attributes is not None
+    assert span.attributes["backendai.request.id"] == minted[1]
+
+
+HOSTILE = {
+    "4 kB": b"X-Request-ID: " + b"a" * 4096,
+    "empty": b"X-Request-ID: ",
+    "not ASCII": "X-Request-ID: réq".encode(),
+    "not UTF-8": b"X-BackendAI-RequestID: \xff\xfe",
+    "blank inside": b"X-Request-ID: a b",
+    "folded line": b"X-Request-ID: a\r\n b",
+    "duplicates": b"X-Request-ID: one\r\nX-Request-ID: two",
+    "markup": b"X-Request-ID: <script>",
+    "log injection": b"X-Request-ID: a%0d%0ab",
+}
+
+
+@pytest.mark.parametrize("header", HOSTILE.values(), ids=HOSTILE.keys())
+async def test_a_hostile_request_id_is_replaced(
+    telemetry: Telemetry, serve: ServeApp, caplog: pytest.LogCaptureFixture, header: bytes
+) -> None:
+    """A request ID that is not acceptable is treated as absent: a new UUID4, and no trace of the hostile text."""
+    base = await serve(build_app())
+    caplog.set_level(logging.DEBUG)
+    answer = await raw_request(base, b"GET /ok HTTP/1.1\r\nHost: x\r\n" + header + b"\r\nConnection: close\r\n\r\n")
+    found = re.findall(rf"(?im)^{RESPONSE_HEADER}: (.*?)\r?$", answer.split(b"\r\n\r\n")[0].decode("latin-1"))
+    assert len(found) == 1
+    assert UUID4.fullmatch(found[0]), found
+    span = telemetry.only(SpanKind.SERVER)
+    assert span.attributes is not None
+    assert span.attributes["backendai.request.id"] == found[0]
+    if " 200 " in answer.decode("latin-1").splitlines()[0]:
+        assert span.attributes["backendai.request.origin.detail"] == "http"
+        records = [record for record in caplog.records if record.name == "app"]
+        assert [record.__dict__["request_id"] for record in records] == [found[0]]
+
+
+async def test_the_first_acceptable_header_wins(
+    telemetry: Telemetry, serve: ServeApp, client: aiohttp.ClientSession
+) -> None:
+    """Order: X-Request-ID, X-Backend-Request-ID, X-BackendAI-RequestID, baggage; a hostile one does not count."""
+    base = await serve(build_app())
+    offers = [
+        ({"X-Request-ID": "a", "X-Backend-Request-ID": "b", "X-BackendAI-RequestID": "c"}, "a"),
+        ({"X-Request-ID": "not ok", "X-Backend-Request-ID": "b", "X-BackendAI-RequestID": "c"}, "b"),
+        ({"X-BackendAI-RequestID": "c", "baggage": "backendai.request.id=d"}, "c"),
+        ({"baggage": "backendai.request.id=d"}, "d"),
+    ]
+    for headers, expected in offers:
+        async with client.get(base + "/ok", headers=headers) as response:
+            assert response.headers[RESPONSE_HEADER] == expected
+            assert (await response.json())["request_id"] == expected
+
+
+async def test_the_span_continues_the_callers_trace(
+    telemetry: Telemetry, serve: ServeApp, client: aiohttp.ClientSession
+) -> None:
+    """The SERVER span is a child of the span that `traceparent` names."""
+    base = await serve(build_app())
+    parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    HOP_SPAN = {"traceparent": parent}
+    async with client.get(base + "/sub/nested/deep", headers=HOP_SPAN):
+        pass
+    span = telemetry.only(SpanKind.SERVER)
+    assert span.context is not None
+    assert span.parent is not None
+    assert trace.format_trace_id(span.context.trace_id) == "0af7651916cd43dd8448eb211c80319c"
+    assert trace.format_span_id(span.parent.span_id) == "b7ad6b7169203331"
+
+
+async def test_requests_of_one_connection_do_not_share_anything(telemetry: Telemetry, serve: ServeApp) -> None:
+    """Keep-alive: each request of a connection has its own ID and its own trace."""
+    base = await serve(build_app())
+    one = b"GET /ok HTTP/1.1\r\nHost: x\r\nX-Request-ID: first\r\n\r\n"
+    two = b"GET /ok HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    answer = (await raw_request(base, one + two)).decode()
+    ids = re.findall(rf"(?im)^{RESPONSE_HEADER}: (.*?)\r?$", answer)
+    assert ids[0] == "first"
+    assert UUID4.fullmatch(ids[1])
+    first, second = telemetry.of_kind(SpanKind.SERVER)
+    assert first.context is not None
+    assert second.context is not None
+    assert first.context.trace_id != second.context.trace_id
+
+
+async def test_a_client_that_goes_away_ends_the_span_without_error(telemetry: Telemetry, serve: ServeApp) -> None:
+    """Cancellation by the caller is not an error: the span ends, unset, without a status code."""
+    base = await serve(build_app())
+    async with aiohttp.ClientSession() as session:
+        with pytest.raises(TimeoutError):
+            await session.get(base + "/slow", timeout=aiohttp.ClientTimeout(total=0.2))
+    for _ in range(50):
+        if telemetry.of_kind(SpanKind.SERVER):
+            break
+        await asyncio.sleep(0.02)
+    span = telemetry.only(SpanKind.SERVER)
+    assert span.attributes is not None
+    assert span.status.status_code is StatusCode.UNSET
+    assert "error.type" not in span.attributes
+    assert "http.response.status_code" not in span.attributes
+
+
+async def test_an_application_older_than_the_plugin_is_covered(serve: ServeApp) -> None:
+    """A server that runs already, and its open connections, are covered from the next request on."""
+    base = await serve(build_app())
+    async with aiohttp.ClientSession() as session:
+        async with session.get(base + "/ok") as response:
+            assert RESPONSE_HEADER not in response.headers
+        telemetry = Telemetry()
+        HOP.install(telemetry.provider)
+        try:
+            async with session.get(base + "/ok", headers={"X-Request-ID": "later"}) as response:
+                assert response.headers[RESPONSE_HEADER] == "later"
+            assert telemetry.only(SpanKind.SERVER)
+        finally:
+            HOP.uninstall()
+
+
+async def test_health_checks_make_no_span_but_answer_the_header(
+    telemetry: Telemetry, serve: ServeApp, client: aiohttp.ClientSession
+) -> None:
+    """Probes are noise: no SERVER span; the response still names a request ID."""
+
+    async def health(request: web.Request) -> web.Response:
+        return web.Response()
+
+    app = web.Application()
+    app.router.add_get("/health", health)
+    base = await serve(app)
+    async with client.get(base + "/health", headers={"X-Request-ID": "probe"}) as response:
+        assert response.headers[RESPONSE_HEADER] == "probe"
+    assert not telemetry.of_kind(SpanKind.SERVER)
+
+
+async def test_a_header_of_the_application_stays(
+    telemetry: Telemetry, serve: ServeApp, client: aiohttp.ClientSession
+) -> None:
+    """The application's own X-Backend-Request-ID is not replaced."""
+
+    async def own(request: web.Request) -> web.Response:
+        return web.Response(headers={RESPONSE_HEADER: "mine"})
+
+    app = web.Application()
+    app.router.add_get("/", own)
+    async with client.get(await serve(app)) as response:
+        assert response.headers.getall(RESPONSE_HEADER) == ["mine"]

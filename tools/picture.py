@@ -1,0 +1,77 @@
+# Copyright The otel-backendai Authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Take a picture of a page in headless Chromium: ``python tools/picture.py URL OUTPUT.png``.
+
+Exit status: 0 with the picture written, 1 when Chromium made none, 2 when it cannot be started as asked.
+"""
+
+import argparse
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+_BINARIES = ("chromium", "chromium-browser", "google-chrome")
+_FLAGS = (
+    "--headless=new",
+    # Containers lack the privileges that the sandbox needs; the pages are our own.
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--disable-dev-shm-usage",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--hide-scrollbars",
+)
+_TIMEOUT = 90.0
+
+
+def main() -> int:
+    """Parse the command line and take the picture; the exit status."""
+    parser = argparse.ArgumentParser(description="Take a picture of a page in headless Chromium.")
+    parser.add_argument("url", metavar="URL")
+    parser.add_argument("output", metavar="OUTPUT.png", type=Path)
+    parser.add_argument("--width", type=int, default=1400)
+    parser.add_argument("--height", type=int, default=900)
+    parser.add_argument("--dark", action="store_true", help="as a user who prefers dark colours")
+    parser.add_argument("--budget", type=int, default=4000, metavar="MS", help="time that the page gets to draw")
+    arguments = parser.parse_args()
+    binary = next(filter(None, map(shutil.which, _BINARIES)), None)
+    if binary is None:
+        print("No Chromium on PATH; it is the Debian package `chromium`.", file=sys.stderr)
+        return 2
+    return take_picture(binary, arguments)
+
+
+def take_picture(binary: str, arguments: argparse.Namespace) -> int:
+    """Run Chromium once in a profile of its own; 0 when the picture is there, else 1."""
+    output: Path = arguments.output.resolve()
+    output.unlink(missing_ok=True)
+    with tempfile.TemporaryDirectory(prefix="picture-", ignore_cleanup_errors=True) as profile:
+        command = [
+            binary,
+            *_FLAGS,
+            *(["--blink-settings=preferredColorScheme=0"] if arguments.dark else []),
+            f"--user-data-dir={profile}",
+            f"--window-size={arguments.width},{arguments.height}",
+            f"--virtual-time-budget={arguments.budget}",
+            f"--screenshot={output}",
+            arguments.url,
+        ]
+        try:
+            run = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=_TIMEOUT, check=False)
+        except subprocess.TimeoutExpired:
+            print(f"Chromium made no picture within {_TIMEOUT:.0f} seconds.", file=sys.stderr)
+            return 1
+    if not output.is_file():
+        print(f"Chromium made no picture (exit status {run.returncode}): {run.stderr.strip()[-400:]}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
