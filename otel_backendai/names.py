@@ -62,6 +62,8 @@ LOG_SPAN_ID: Final = "otelSpanID"
 RPC_SYSTEM_NAME: Final = "rpc.system.name"
 RPC_METHOD: Final = "rpc.method"
 RPC_SYSTEM_CALLOSUM: Final = "callosum"
+# CODE_FUNCTION_NAME of opentelemetry.semconv.attributes.code_attributes, present from 0.54b0 on only.
+CODE_FUNCTION_NAME: Final = "code.function.name"
 
 # Settings -----------------------------------------------------------------------------------------------------------
 SETTING_COMPONENT: Final = "OTEL_BACKENDAI_COMPONENT"

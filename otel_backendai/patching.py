@@ -105,6 +105,11 @@ class Hop:
         bound = getattr(owner, name, _ABSENT)
         if bound is _ABSENT or any(done.owner is owner and done.name == name for done in self._applied):
             return  # a release or version without it: this hop carries what it can
+        for done in self._applied:
+            if done.replacement is bound:
+                # A second name of what is wrapped already: `from .timer import *` ran after `timer` was patched.
+                self._applied.append(_Applied(owner, name, done.original, bound))
+                return
         replacement = target.wrapper(bound)
         self._applied.append(_Applied(owner, name, vars(owner).get(name, _ABSENT), replacement))
         setattr(owner, name, replacement)

@@ -63,7 +63,9 @@ def take_picture(binary: str, arguments: argparse.Namespace) -> int:
             arguments.url,
         ]
         try:
-            run = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=_TIMEOUT, check=False)
+            run = subprocess.run(
+                command, capture_output=True, text=True, errors="replace", timeout=_TIMEOUT, check=False
+            )
         except subprocess.TimeoutExpired:
             print(f"Chromium made no picture within {_TIMEOUT:.0f} seconds.", file=sys.stderr)
             return 1

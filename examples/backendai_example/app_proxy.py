@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 import aiohttp
 from aiohttp import web
 
-from .app_proxy_client import TOKEN_HEADER
+from .app_proxy_client import AUTH_HEADER
 from .request_body import read_json_object
 from .serving import listening, serve
 from .settings import Settings, read_settings
@@ -39,7 +39,7 @@ class Coordinator:
         return web.json_response({"status": "ok"})
 
     async def _create_circuit(self, request: web.Request) -> web.Response:
-        if request.headers.get(TOKEN_HEADER) != self._settings.approxy_token:
+        if request.headers.get(AUTH_HEADER) != self._settings.approxy_token:
             raise web.HTTPUnauthorized
         session_id = (await read_json_object(request)).get("session_id")
         if not isinstance(session_id, str):

@@ -8,7 +8,7 @@ from typing import Any
 
 import aiohttp
 
-TOKEN_HEADER = "X-BackendAI-Token"
+AUTH_HEADER = "X-BackendAI-Token"
 
 
 async def call_app_proxy(
@@ -19,7 +19,7 @@ async def call_app_proxy(
     Raises `aiohttp.ClientResponseError` for a 4xx or 5xx.
     """
     async with session.post(
-        f"{coordinator_url}/{operation}", headers={TOKEN_HEADER: token}, json=params, raise_for_status=True
+        f"{coordinator_url}/{operation}", headers={AUTH_HEADER: token}, json=params, raise_for_status=True
     ) as response:
         answer: dict[str, Any] = await response.json()
         return answer

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
 import aiotools
+
 from otel_backendai.api import ensure_request_id
 
 from .manager_context import ManagerContext

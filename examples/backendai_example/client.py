@@ -16,7 +16,7 @@ from typing import Any
 
 import aiohttp
 
-from .app_proxy_client import TOKEN_HEADER
+from .app_proxy_client import AUTH_HEADER
 from .logs import configure_logging
 from .settings import Settings, read_settings
 
@@ -61,7 +61,7 @@ async def upload_file(http: aiohttp.ClientSession, settings: Settings, headers: 
     if not result["ok"]:
         return result
     # The token allows this one upload; the client's own credentials are for the manager only.
-    upload_headers = {name: value for name, value in headers.items() if name != TOKEN_HEADER}
+    upload_headers = {name: value for name, value in headers.items() if name != AUTH_HEADER}
     async with http.put(
         grant["url"], params={"token": grant["token"]}, headers=upload_headers, data=content
     ) as response:
@@ -78,7 +78,7 @@ async def _wait_until_running(
     url = f"{settings.manager_url}/sessions/{session_id}"
     deadline = time.monotonic() + seconds
     while True:
-        async with http.get(url, headers={TOKEN_HEADER: settings.api_token}) as response:
+        async with http.get(url, headers={AUTH_HEADER: settings.api_token}) as response:
             status: str | None = (await response.json(content_type=None)).get("status")
         if status != "PREPARING" or time.monotonic() > deadline:
             return status
@@ -86,7 +86,7 @@ async def _wait_until_running(
 
 
 async def _run(flow: str, request_id: str | None, wait: float, settings: Settings) -> dict[str, Any]:
-    headers = {TOKEN_HEADER: settings.api_token}
+    headers = {AUTH_HEADER: settings.api_token}
     if request_id is not None:
         headers["X-Request-ID"] = request_id
     async with aiohttp.ClientSession(timeout=TIMEOUT) as http:
@@ -110,7 +110,7 @@ def main(arguments: list[str] | None = None) -> int:
     settings = read_settings()
     configure_logging("client", settings.log_level)
     result = asyncio.run(_run(options.flow, options.request_id, options.wait, settings))
-    print(json.dumps({"flow": options.flow, "request_id": options.request_id, **result}), flush=True)
+    sys.stdout.write(json.dumps({"flow": options.flow, "request_id": options.request_id, **result}) + "\n")
     return 0 if result["ok"] else 1
 
 

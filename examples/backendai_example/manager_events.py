@@ -11,9 +11,10 @@ from types import TracebackType
 from typing import Self
 
 import aiohttp
-from otel_backendai.api import EventMetadata, handling_event
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
+
+from otel_backendai.api import EventMetadata, handling_event
 
 from .background_tasks import BackgroundTasks
 from .event_reader import BroadcastReader, EventReader, GroupReader

@@ -13,7 +13,7 @@ from aiohttp.typedefs import Middleware
 from callosum.rpc.exceptions import RPCError
 from redis.exceptions import RedisError
 
-from .app_proxy_client import TOKEN_HEADER
+from .app_proxy_client import AUTH_HEADER
 from .session_table import TableFullError
 from .settings import Settings
 from .storage_client import StorageProxyError
@@ -32,7 +32,7 @@ def middlewares(settings: Settings) -> list[Middleware]:
 
     @web.middleware
     async def auth_middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-        if request.path not in PUBLIC_PATHS and request.headers.get(TOKEN_HEADER) != settings.api_token:
+        if request.path not in PUBLIC_PATHS and request.headers.get(AUTH_HEADER) != settings.api_token:
             raise web.HTTPUnauthorized
         return await handler(request)
 
@@ -48,16 +48,12 @@ async def exception_middleware(request: web.Request, handler: Handler) -> web.St
         if error.status < 400:
             raise
         return _problem(error.status, error.text or error.reason, error.headers.get("Allow"))
-    except StorageProxyError as error:
-        return _problem(error.status if error.status < 500 else 502, str(error))
-    except TableFullError as error:
-        return _problem(503, str(error))
-    except (RPCError, RedisError, aiohttp.ClientError) as error:
+    except (StorageProxyError, TableFullError) as error:
+        return _problem(error.status, str(error))
+    except (RPCError, RedisError, aiohttp.ClientError, TimeoutError) as error:
         log.warning("a component failed: %r", error)
-        return _problem(502, "a component of the cluster failed")
-    except TimeoutError:
-        log.warning("a component did not answer in time")
-        return _problem(504, "a component of the cluster did not answer in time")
+        timed_out = isinstance(error, TimeoutError)
+        return _problem(504 if timed_out else 502, "a component of the cluster failed")
     except Exception:
         log.exception("the handler of %s %s failed", request.method, request.path)
         return _problem(500, "internal server error")

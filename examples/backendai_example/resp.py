@@ -31,26 +31,16 @@ async def read_command(reader: asyncio.StreamReader) -> list[bytes] | None:
 def encode_reply(reply: object, protocol: int) -> bytes:
     """Encode a reply; `protocol` is 2 or 3. Raises `TypeError` for a type that Redis does not know."""
     match reply:
-        case None:
-            return b"_\r\n" if protocol == 3 else b"$-1\r\n"
-        case bool():
-            return b":%d\r\n" % reply if protocol == 2 else (b"#t\r\n" if reply else b"#f\r\n")
-        case int():
-            return b":%d\r\n" % reply
-        case float() if protocol == 3:
-            return f",{reply:.17g}\r\n".encode()
-        case float() | str():
-            return encode_reply(str(reply).encode(), protocol)
-        case bytes():
-            return b"$%d\r\n%s\r\n" % (len(reply), reply)
         case dict():
             items = b"".join(encode_reply(part, protocol) for item in reply.items() for part in item)
-            return (b"%%%d\r\n" % len(reply) if protocol == 3 else b"*%d\r\n" % (2 * len(reply))) + items
+            encoded = (b"%%%d\r\n" % len(reply) if protocol == 3 else b"*%d\r\n" % (2 * len(reply))) + items
         case list() | tuple() | set() | frozenset():
-            return b"*%d\r\n" % len(reply) + b"".join(encode_reply(part, protocol) for part in reply)
+            encoded = b"*%d\r\n" % len(reply) + b"".join(encode_reply(part, protocol) for part in reply)
         case Exception():
-            return encode_error(str(reply))
-    raise TypeError(f"no reply: {type(reply).__name__}")
+            encoded = encode_error(str(reply))
+        case _:
+            encoded = _encode_scalar(reply, protocol)
+    return encoded
 
 
 def encode_error(message: str) -> bytes:
@@ -58,6 +48,24 @@ def encode_error(message: str) -> bytes:
     code = message.split(" ", 1)[0]
     text = message if code.isupper() else f"ERR {message}"
     return f"-{' '.join(text.split())}\r\n".encode()
+
+
+def _encode_scalar(reply: object, protocol: int) -> bytes:
+    match reply:
+        case None:
+            encoded = b"_\r\n" if protocol == 3 else b"$-1\r\n"
+        case bool() if protocol == 3:
+            encoded = b"#t\r\n" if reply else b"#f\r\n"
+        case int():
+            encoded = b":%d\r\n" % reply
+        case float() if protocol == 3:
+            encoded = f",{reply:.17g}\r\n".encode()
+        case bytes() | str() | float():
+            text = reply if isinstance(reply, bytes) else str(reply).encode()
+            encoded = b"$%d\r\n%s\r\n" % (len(text), text)
+        case _:
+            raise TypeError(f"no reply: {type(reply).__name__}")
+    return encoded
 
 
 def _length(line: bytes, marker: bytes, limit: int) -> int:

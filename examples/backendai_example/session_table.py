@@ -33,7 +33,9 @@ class Session:
 
 
 class TableFullError(Exception):
-    """There are as many sessions as the table may hold."""
+    """There are as many sessions as the table may hold; `status` is the HTTP status that says so."""
+
+    status = 503
 
 
 class SessionTable:

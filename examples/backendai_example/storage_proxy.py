@@ -14,7 +14,7 @@ from aiohttp import web
 from .request_body import read_json_object
 from .serving import listening, serve
 from .settings import Settings, read_settings
-from .storage_client import STORAGE_TOKEN_HEADER
+from .storage_client import STORAGE_AUTH_HEADER
 from .upload_tokens import Upload, issue_token, verify_token
 from .vfolder_store import VFolderStore, temporary_store
 
@@ -92,7 +92,7 @@ class StorageProxy:
         return web.json_response({"folder": upload.folder, "path": upload.path, "size": received})
 
     def _require_manager(self, request: web.Request) -> None:
-        if request.headers.get(STORAGE_TOKEN_HEADER) != self._settings.storage_token:
+        if request.headers.get(STORAGE_AUTH_HEADER) != self._settings.storage_token:
             raise web.HTTPUnauthorized
 
 

@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 import aiohttp
 from aiohttp import web
 
-from .app_proxy_client import TOKEN_HEADER
+from .app_proxy_client import AUTH_HEADER
 from .serving import listening, serve
 from .settings import Settings, read_settings
 
@@ -38,7 +38,7 @@ class WSProxy:
         return web.json_response({"status": "ok"})
 
     async def _session(self, request: web.Request) -> web.StreamResponse:
-        if request.headers.get(TOKEN_HEADER) != self._settings.approxy_token:
+        if request.headers.get(AUTH_HEADER) != self._settings.approxy_token:
             raise web.HTTPUnauthorized
         session_id = request.match_info["session_id"]
         connection = web.WebSocketResponse(max_msg_size=MAX_MESSAGE_SIZE)

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 
 import aiohttp
 
-from .app_proxy_client import TOKEN_HEADER
+from .app_proxy_client import AUTH_HEADER
 
 HANDSHAKE_TIMEOUT = 10.0
 
@@ -26,7 +26,7 @@ async def establish_wsproxy_session(
     Raises `WSProxyError` when the wsproxy answers anything but `established`.
     """
     async with session.ws_connect(
-        f"{wsproxy_url}/v2/sessions/{session_id}", headers={TOKEN_HEADER: token}
+        f"{wsproxy_url}/v2/sessions/{session_id}", headers={AUTH_HEADER: token}
     ) as connection:
         await connection.send_json({"type": "hello", "session_id": session_id})
         answer = await connection.receive(timeout=HANDSHAKE_TIMEOUT)

@@ -45,7 +45,8 @@ async def _serve(host: str, port: int, forward: str | None) -> None:
         await running.start(host, port)
     except OSError as error:
         # asyncio puts a sentence with the address into strerror; a failed name look-up has a negative errno.
-        reason = os.strerror(error.errno) if (error.errno or 0) > 0 else error.strerror
+        number = error.errno or 0
+        reason = os.strerror(number) if number > 0 else error.strerror
         raise _UsageProblem(f"cannot listen at {host} port {port}: {reason}") from error
     click.echo(f"The desk is at {running.url} (OTLP/HTTP and page). Ctrl-C stops it.")
     try:

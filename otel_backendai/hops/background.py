@@ -10,14 +10,13 @@ from typing import Any, ParamSpec, Self, TypeVar, cast
 
 from opentelemetry import context as context_api
 from opentelemetry.context import Context
-from opentelemetry.semconv.attributes.code_attributes import CODE_FUNCTION_NAME
 from opentelemetry.trace import SpanKind
 from opentelemetry.util.types import AttributeValue
 
 from otel_backendai import request_id
 from otel_backendai.guard import Guard
 from otel_backendai.hops.span_scope import SpanScope, with_request_id
-from otel_backendai.names import ORIGIN_BACKGROUND
+from otel_backendai.names import CODE_FUNCTION_NAME, ORIGIN_BACKGROUND
 from otel_backendai.patching import Hop
 
 HOP = Hop("background")

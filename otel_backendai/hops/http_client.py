@@ -172,8 +172,7 @@ def _prepare(session: Any, str_or_url: Any, headers: Any) -> tuple[context_api.C
         for name in SENT_REQUEST_ID_HEADERS:
             if name.lower() not in set_by_application:
                 own[name] = value
-    kept = set_by_application | {name.lower() for name in SENT_REQUEST_ID_HEADERS}
-    return with_outbound(Outbound(to_peer=True, set_by_application=frozenset(kept)), current), own
+    return with_outbound(Outbound(to_peer=True, set_by_application=set_by_application), current), own
 
 
 def _named_by_application(headers: Iterable[Mapping[str, str]]) -> str | None:

@@ -242,8 +242,7 @@ async def test_the_span_continues_the_callers_trace(
     """The SERVER span is a child of the span that `traceparent` names."""
     base = await serve(build_app())
     parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
-    HOP_SPAN = {"traceparent": parent}
-    async with client.get(base + "/sub/nested/deep", headers=HOP_SPAN):
+    async with client.get(base + "/sub/nested/deep", headers={"traceparent": parent}):
         pass
     span = telemetry.only(SpanKind.SERVER)
     assert span.context is not None

@@ -1,0 +1,221 @@
+# Copyright The otel-backendai Authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""HTTP out: what leaves the process, seen by real servers."""
+
+import asyncio
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp import web
+from opentelemetry import trace
+from opentelemetry.instrumentation.aiohttp_client import AioHttpClientInstrumentor
+from opentelemetry.trace import SpanKind
+from otel_backendai.api import bind_request_id
+from otel_backendai.hops import http_client, http_server, peers
+
+from tests.conftest import Telemetry
+from tests.integration.conftest import ServeApp
+
+OURS = ("X-Request-ID", "X-BackendAI-RequestID", "traceparent", "tracestate", "baggage")
+STORAGE_TOKEN = {"X-BackendAI-Storage-Auth-Token": "secret"}
+
+
+class Receiver:
+    """Remembers the headers of every request."""
+
+    def __init__(self) -> None:
+        self.seen: list[Any] = []
+        self.app = web.Application()
+        self.app.router.add_route("*", "/{path:.*}", self._handle)
+
+    async def _handle(self, request: web.Request) -> web.StreamResponse:
+        self.seen.append(request.headers.copy())
+        if request.path == "/redirect":
+            raise web.HTTPFound(request.query["to"])
+        if request.path == "/ws":
+            socket = web.WebSocketResponse()
+            await socket.prepare(request)
+            await socket.close()
+            return socket
+        return web.Response()
+
+    def ours(self, number: int = -1) -> dict[str, str]:
+        """Those of our header names that a request brought."""
+        return {name: self.seen[number][name] for name in OURS if name in self.seen[number]}
+
+
+@pytest.fixture
+def client_hop(telemetry: Telemetry) -> Telemetry:
+    """Only the client's side is on: what a server makes of it is another test's."""
+    http_server.HOP.uninstall()
+    return telemetry
+
+
+async def test_a_peer_gets_request_id_trace_and_baggage(client_hop: Telemetry, serve: ServeApp) -> None:
+    """A marker header of Backend.AI makes a peer; `traceparent` names the CLIENT span."""
+    receiver = Receiver()
+    base = await serve(receiver.app)
+    async with aiohttp.ClientSession() as session:
+        with bind_request_id("req-1"):
+            async with session.post(base + "/folder", headers=STORAGE_TOKEN):
+                pass
+    span = client_hop.only(SpanKind.CLIENT)
+    assert span.context is not None
+    assert span.attributes is not None
+    assert span.attributes["backendai.request.id"] == "req-1"
+    assert receiver.ours() == {
+        "X-Request-ID": "req-1",
+        "X-BackendAI-RequestID": "req-1",
+        "traceparent": receiver.seen[0]["traceparent"],
+        "baggage": "backendai.request.id=req-1",
+    }
+    assert receiver.seen[0]["traceparent"].split("-")[1:3] == [
+        trace.format_trace_id(span.context.trace_id),
+        trace.format_span_id(span.context.span_id),
+    ]
+
+
+async def test_a_third_party_gets_nothing(client_hop: Telemetry, serve: ServeApp) -> None:
+    """No header of ours, no trace context, no baggage; the CLIENT span is there all the same."""
+    receiver = Receiver()
+    base = await serve(receiver.app)
+    async with aiohttp.ClientSession() as session:
+        with bind_request_id("req-1"):
+            async with session.get(base + "/v2/", headers={"Authorization": "BackendAI signMethod=x"}):
+                pass
+            async with session.ws_connect(base + "/ws"):
+                pass
+    assert receiver.ours(0) == receiver.ours(1) == {}
+    assert len(client_hop.of_kind(SpanKind.CLIENT)) == 2
+
+
+async def test_a_third_party_gets_nothing_from_contribs_instrumentor_either(
+    client_hop: Telemetry, serve: ServeApp
+) -> None:
+    """Sessions that contrib instruments keep its span, one per request, and carry only what ours lets out."""
+    receiver = Receiver()
+    base = await serve(receiver.app)
+    contrib = AioHttpClientInstrumentor()
+    contrib.instrument(tracer_provider=client_hop.provider)
+    try:
+        async with aiohttp.ClientSession() as session:
+            with bind_request_id("req-1"):
+                async with session.get(base + "/third-party"):
+                    pass
+                async with session.get(base + "/peer", headers=STORAGE_TOKEN):
+                    pass
+    finally:
+        contrib.uninstrument()
+    assert receiver.ours(0) == {}
+    assert receiver.ours(1)["X-Request-ID"] == "req-1"
+    assert "traceparent" in receiver.ours(1)
+    assert len(client_hop.of_kind(SpanKind.CLIENT)) == 2
+
+
+async def test_a_session_older_than_the_plugin_is_covered(serve: ServeApp) -> None:
+    """Backend.AI makes its storage sessions before anything is instrumented."""
+    receiver = Receiver()
+    base = await serve(receiver.app)
+    async with aiohttp.ClientSession() as session:
+        telemetry = Telemetry()
+        http_client.HOP.install(telemetry.provider)
+        try:
+            with bind_request_id("req-1"):
+                async with session.get(base + "/", headers=STORAGE_TOKEN):
+                    pass
+        finally:
+            http_client.HOP.uninstall()
+        assert receiver.ours()["X-Request-ID"] == "req-1"
+        assert telemetry.only(SpanKind.CLIENT)
+        async with session.get(base + "/", headers=STORAGE_TOKEN):
+            pass
+        assert receiver.ours() == {}
+        assert session._trace_configs == []
+
+
+async def test_what_the_application_set_is_never_overwritten(client_hop: Telemetry, serve: ServeApp) -> None:
+    """Its request ID and its baggage go out as they are, and the span of the call agrees with them."""
+    receiver = Receiver()
+    base = await serve(receiver.app)
+    headers = {**STORAGE_TOKEN, "X-Request-ID": "mine", "baggage": "a=b", "TraceParent": "00-x"}
+    async with aiohttp.ClientSession() as session:
+        with bind_request_id("other"):
+            async with session.get(base + "/", headers=headers):
+                pass
+    seen = receiver.ours()
+    assert seen["X-Request-ID"] == "mine"
+    assert seen["X-BackendAI-RequestID"] == "mine"
+    assert seen["baggage"] == "a=b"
+    assert seen["traceparent"] == "00-x"
+    span = client_hop.only(SpanKind.CLIENT)
+    assert span.attributes is not None
+    assert span.attributes["backendai.request.id"] == "mine"
+    assert headers == {**STORAGE_TOKEN, "X-Request-ID": "mine", "baggage": "a=b", "TraceParent": "00-x"}
+
+
+async def test_a_traceparent_of_the_span_around_the_call_is_renewed(client_hop: Telemetry, serve: ServeApp) -> None:
+    """Backend.AI 26.9 injects by hand before the call; kept, it would make the CLIENT span a leaf."""
+    receiver = Receiver()
+    base = await serve(receiver.app)
+    tracer = client_hop.provider.get_tracer("app")
+    async with aiohttp.ClientSession() as session:
+        with tracer.start_as_current_span("around") as around:
+            context = around.get_span_context()
+            by_hand = f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}"
+            async with session.get(base + "/", headers={**STORAGE_TOKEN, "traceparent": by_hand}):
+                pass
+    client = client_hop.only(SpanKind.CLIENT)
+    assert client.context is not None
+    assert receiver.ours()["traceparent"].split("-")[2] == trace.format_span_id(client.context.span_id)
+
+
+async def test_a_redirect_to_another_origin_takes_nothing_along(client_hop: Telemetry, serve: ServeApp) -> None:
+    """A peer that redirects elsewhere does not hand our headers on; a redirect to itself keeps them."""
+    peer, stranger = Receiver(), Receiver()
+    base, other = await serve(peer.app), await serve(stranger.app)
+    async with aiohttp.ClientSession() as session:
+        with bind_request_id("req-1"):
+            async with session.get(base + "/redirect", params={"to": other + "/x"}, headers=STORAGE_TOKEN):
+                pass
+            async with session.get(base + "/redirect", params={"to": base + "/x"}, headers=STORAGE_TOKEN):
+                pass
+    assert peer.ours(0)["X-Request-ID"] == "req-1"
+    assert stranger.ours() == {}
+    assert peer.ours(-1)["X-Request-ID"] == "req-1"
+    assert "traceparent" in peer.ours(-1)
+
+
+async def test_configured_hosts_are_peers(
+    client_hop: Telemetry, serve: ServeApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """OTEL_BACKENDAI_PEERS names hosts that get everything, a WebSocket upgrade included."""
+    receiver = Receiver()
+    base = await serve(receiver.app)
+    peers._configured.cache_clear()
+    monkeypatch.setenv("OTEL_BACKENDAI_PEERS", f" example.org, {base.removeprefix('http://')}")
+    try:
+        async with aiohttp.ClientSession(base) as session:
+            with bind_request_id("req-1"):
+                async with session.ws_connect("/ws"):
+                    pass
+    finally:
+        peers._configured.cache_clear()
+    assert receiver.ours()["X-Request-ID"] == "req-1"
+    assert "traceparent" in receiver.ours()
+
+
+async def test_errors_of_the_application_pass_unchanged(client_hop: Telemetry) -> None:
+    """A refused connection, a bad URL and a cancelled call raise what they raise without us."""
+    async with aiohttp.ClientSession() as session:
+        with pytest.raises(aiohttp.ClientConnectorError):
+            await session.get("http://127.0.0.1:1/", headers=STORAGE_TOKEN)
+        with pytest.raises(aiohttp.InvalidURL):
+            await session.get("not a url")
+        with pytest.raises(TypeError):
+            await session.get(5)  # type: ignore[arg-type]  # that is the point
+        task = asyncio.create_task(session.get("http://127.0.0.1:1/"))  # type: ignore[arg-type]  # awaitable
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
