@@ -42,7 +42,7 @@ def main() -> int:
     arguments = parser.parse_args()
     binary = next(filter(None, map(shutil.which, _BINARIES)), None)
     if binary is None:
-        print("No Chromium on PATH; it is the Debian package `chromium`.", file=sys.stderr)
+        _say("No Chromium on PATH; it is the Debian package `chromium`.")
         return 2
     return take_picture(binary, arguments)
 
@@ -63,16 +63,20 @@ def take_picture(binary: str, arguments: argparse.Namespace) -> int:
             arguments.url,
         ]
         try:
-            run = subprocess.run(
+            run = subprocess.run(  # noqa: S603  # our own command line, without a shell
                 command, capture_output=True, text=True, errors="replace", timeout=_TIMEOUT, check=False
             )
         except subprocess.TimeoutExpired:
-            print(f"Chromium made no picture within {_TIMEOUT:.0f} seconds.", file=sys.stderr)
+            _say(f"Chromium made no picture within {_TIMEOUT:.0f} seconds.")
             return 1
     if not output.is_file():
-        print(f"Chromium made no picture (exit status {run.returncode}): {run.stderr.strip()[-400:]}", file=sys.stderr)
+        _say(f"Chromium made no picture (exit status {run.returncode}): {run.stderr.strip()[-400:]}")
         return 1
     return 0
+
+
+def _say(sentence: str) -> None:
+    sys.stderr.write(f"{sentence}\n")
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import click
 
-from ..desk.server import Desk
+from otel_backendai.desk.server import Desk
 
 _DEFAULT_PORT = 4318  # OTLP/HTTP's own, so that exporters need no configuration
 _DRAIN_TIMEOUT = 2.5
@@ -45,8 +45,8 @@ async def _serve(host: str, port: int, forward: str | None) -> None:
         await running.start(host, port)
     except OSError as error:
         # asyncio puts a sentence with the address into strerror; a failed name look-up has a negative errno.
-        number = error.errno or 0
-        reason = os.strerror(number) if number > 0 else error.strerror
+        code = error.errno or 0
+        reason = os.strerror(code) if code > 0 else error.strerror
         raise _UsageProblem(f"cannot listen at {host} port {port}: {reason}") from error
     click.echo(f"The desk is at {running.url} (OTLP/HTTP and page). Ctrl-C stops it.")
     try:

@@ -71,7 +71,7 @@ class Forwarder:
         self._empty.clear()
         self._arrived.set()
 
-    async def drain(self, timeout: float) -> bool:
+    async def drain(self, timeout: float) -> bool:  # noqa: ASYNC109  # it answers, it does not raise
         """Wait until all that was offered is posted or given up. Whether that came true within ``timeout`` seconds."""
         try:
             await asyncio.wait_for(self._empty.wait(), timeout)

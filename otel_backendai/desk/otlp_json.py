@@ -10,7 +10,7 @@ import base64
 import binascii
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from .attribute_text import attribute_text
 from .model import Attributes, AttributeValue, LogLine, Span, SpanEvent, SpanLink
@@ -122,21 +122,25 @@ def _attributes(owner: _Object, field: str = "attributes", depth: int = 1) -> di
 def _value(message: _Object, depth: int) -> AttributeValue:
     if depth > _MAX_NESTING:
         raise bad_request(f"an attribute value is nested more than {_MAX_NESTING} levels deep")
-    if "stringValue" in message:
-        return _text(message, "stringValue")
-    if "boolValue" in message:
-        return message["boolValue"] is True
-    if "intValue" in message:
-        return _integer(message["intValue"])
-    if "doubleValue" in message:
-        return _double(message["doubleValue"])
-    if "bytesValue" in message:
-        return _bytes(message["bytesValue"])
-    if "arrayValue" in message:
-        return [_value(item, depth + 1) for item in _objects(_object(message, "arrayValue"), "values")]
-    if "kvlistValue" in message:
-        return _attributes(_object(message, "kvlistValue"), "values", depth + 1)
+    for field, read in _VALUE_READERS.items():
+        if field in message:
+            return read(message, depth)
     return None
+
+
+def _list(message: _Object, depth: int) -> AttributeValue:
+    return [_value(item, depth + 1) for item in _objects(_object(message, "arrayValue"), "values")]
+
+
+_VALUE_READERS: Mapping[str, Callable[[_Object, int], AttributeValue]] = {
+    "stringValue": lambda message, _: _text(message, "stringValue"),
+    "boolValue": lambda message, _: message["boolValue"] is True,
+    "intValue": lambda message, _: _integer(message["intValue"]),
+    "doubleValue": lambda message, _: _double(message["doubleValue"]),
+    "bytesValue": lambda message, _: _bytes(message["bytesValue"]),
+    "arrayValue": _list,
+    "kvlistValue": lambda message, depth: _attributes(_object(message, "kvlistValue"), "values", depth + 1),
+}
 
 
 def _objects(owner: _Object, field: str) -> list[_Object]:

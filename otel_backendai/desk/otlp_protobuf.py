@@ -20,6 +20,7 @@ from .otlp_values import service_name, severity_name, span_kind, status_name
 
 _TRACE_ID_BYTES = 16
 _SPAN_ID_BYTES = 8
+_SCALARS = ("string_value", "bool_value", "int_value", "double_value", "bytes_value")
 
 
 def spans_from_protobuf(body: bytes) -> list[Span]:
@@ -116,23 +117,15 @@ def _attributes(pairs: Iterable[KeyValue]) -> dict[str, AttributeValue]:
 
 def _value(message: AnyValue) -> AttributeValue:
     # Nesting needs no bound of its own: protobuf's parser refuses more than 100 levels.
-    match message.WhichOneof("value"):
-        case "string_value":
-            return message.string_value
-        case "bool_value":
-            return message.bool_value
-        case "int_value":
-            return message.int_value
-        case "double_value":
-            return message.double_value
-        case "bytes_value":
-            return message.bytes_value
-        case "array_value":
-            return [_value(item) for item in message.array_value.values]
-        case "kvlist_value":
-            return _attributes(message.kvlist_value.values)
-        case _:
-            return None
+    kind = message.WhichOneof("value")
+    if kind == "array_value":
+        return [_value(item) for item in message.array_value.values]
+    if kind == "kvlist_value":
+        return _attributes(message.kvlist_value.values)
+    if kind not in _SCALARS:
+        return None
+    scalar: AttributeValue = getattr(message, kind)
+    return scalar
 
 
 def _identifier(identifier: bytes, size: int) -> str:

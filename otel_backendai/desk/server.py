@@ -59,7 +59,7 @@ class Desk:
         address, bound_port = self._runner.addresses[0][:2]
         self.url = f"http://[{address}]:{bound_port}" if ":" in address else f"http://{address}:{bound_port}"
 
-    async def drain(self, timeout: float) -> bool:
+    async def drain(self, timeout: float) -> bool:  # noqa: ASYNC109  # it answers, it does not raise
         """Wait until everything that was accepted is forwarded. Whether it is; ``True`` when nothing is forwarded."""
         return await self.forwarder.drain(timeout) if self.forwarder is not None else True
 

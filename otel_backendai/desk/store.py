@@ -18,7 +18,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 
-from ..names import ATTRIBUTE_REQUEST_ID, LOG_REQUEST_ID
+from otel_backendai.names import ATTRIBUTE_REQUEST_ID, LOG_REQUEST_ID
+
 from .model import Attributes, LogLine, Span
 from .search import TraceQuery, span_matches
 

@@ -10,6 +10,7 @@ process builds its own exporter in its own thread when it has something to send.
 """
 
 import os
+import signal
 import threading
 import time
 from collections import deque
@@ -128,6 +129,8 @@ class ExportQueue(Generic[T]):
             self._thread = None
 
     def _run(self) -> None:
+        # Signals are the main thread's: a stop signal that it has blocked must not end the process through this one.
+        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         with suppress_instrumentation():
             while threading.current_thread() is self._thread:
                 self._wake.wait(self._delay)

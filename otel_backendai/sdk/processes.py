@@ -11,8 +11,10 @@ import atexit
 import functools
 import os
 import signal
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from otel_backendai.guard import Guard
@@ -51,11 +53,26 @@ def flush_timeout() -> float:
 
 
 def flush_all() -> None:
-    """Send what all queues hold, within one budget."""
+    """Send what all queues hold, within one budget; stop signals do not cut it short."""
     deadline = time.monotonic() + flush_timeout()
-    for queue in _queues:
-        with _FLUSH:
-            queue.flush(max(0.0, deadline - time.monotonic()))
+    with _stop_signals_ignored():
+        for queue in _queues:
+            with _FLUSH:
+                queue.flush(max(0.0, deadline - time.monotonic()))
+
+
+@contextmanager
+def _stop_signals_ignored() -> Iterator[None]:
+    previous: dict[int, Any] = {}
+    if threading.current_thread() is threading.main_thread():
+        previous = {stop: signal.signal(stop, signal.SIG_IGN) for stop in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for stop, handler in previous.items():
+            # None: a handler that was not installed from Python cannot be put back from Python.
+            if handler is not None:
+                signal.signal(stop, handler)
 
 
 @HOP.wraps("aiotools", "start_server")
@@ -84,6 +101,8 @@ def _wrap_worker_main(original: Callable[..., int]) -> Callable[..., int]:
     def _worker_main(*args: Any, **kwargs: Any) -> int:
         with _FLUSH:
             _enter_worker(args[3] if len(args) > 3 else kwargs.get("proc_idx"))
+            if args:
+                args = (_shielded(args[0]), *args[1:])
         return _run_and_flush(original, args, kwargs)
 
     return _worker_main
@@ -100,6 +119,43 @@ def _wrap_extra_main(original: Callable[..., int]) -> Callable[..., int]:
     return _extra_main
 
 
+class _ShieldedContext:
+    """The worker's own context manager; once it is left, further stop signals wait until the process has ended.
+
+    A service manager signals the whole group, aiotools its workers, an impatient operator once more. The loop ignores
+    repeated signals while it runs, but closing it puts the default action back, which would end the process between
+    the application's last line and our flush.
+    """
+
+    def __init__(self, context: Any) -> None:
+        self.__dict__["_context"] = context
+
+    async def __aenter__(self) -> Any:
+        return await self._context.__aenter__()
+
+    async def __aexit__(self, *error: Any) -> Any:
+        try:
+            return await self._context.__aexit__(*error)
+        finally:
+            with _FLUSH:
+                signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._context, name)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        # aiotools says by `yield_return` which signal ended the worker.
+        setattr(self._context, name, value)
+
+
+def _shielded(worker: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(worker)
+    def make_context(*args: Any, **kwargs: Any) -> _ShieldedContext:
+        return _ShieldedContext(worker(*args, **kwargs))
+
+    return make_context
+
+
 def _enter_worker(index: object) -> None:
     if isinstance(index, int):
         for resource in _resources:
@@ -110,8 +166,4 @@ def _run_and_flush(main: Callable[..., int], args: tuple[Any, ...], kwargs: dict
     try:
         return main(*args, **kwargs)
     finally:
-        with _FLUSH:
-            # A service manager signals the whole group and aiotools its workers: the second SIGTERM arrives when the
-            # loop's handlers are gone, and would end the process in the middle of the flush.
-            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
         flush_all()

@@ -15,6 +15,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from urllib.request import Request, urlopen
 
 import aiohttp
 import opentelemetry._logs
@@ -26,12 +27,14 @@ from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.http import Compression
 from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.instrumentation.aiohttp_client import AioHttpClientInstrumentor
 from opentelemetry.sdk import _logs as sdk_logs
 from opentelemetry.sdk._logs import LoggerProvider
 from opentelemetry.sdk._logs.export import SimpleLogRecordProcessor
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import Span, SpanKind, set_span_in_context
 
 from otel_backendai.desk.server import Desk, build_app
@@ -69,13 +72,17 @@ async def running_desk(forward_to: str | None = None) -> AsyncIterator[tuple[Des
 
 
 @asynccontextmanager
-async def plain_receiver(*statuses: int, **headers: str) -> AsyncIterator[tuple[str, list[tuple[str, str, bytes]]]]:
+async def plain_receiver(
+    *statuses: int, arrived: asyncio.Event | None = None, headers: dict[str, str] | None = None
+) -> AsyncIterator[tuple[str, list[tuple[str, str, bytes]]]]:
     """A receiver that notes (path, content encoding, raw body); it answers with ``statuses`` first, then with 200."""
     received: list[tuple[str, str, bytes]] = []
     answers = list(statuses)
 
     async def receive(request: web.Request) -> web.Response:
         received.append((request.path, request.headers.get("Content-Encoding", ""), await request.read()))
+        if arrived is not None:
+            arrived.set()
         return web.Response(status=answers.pop(0) if answers else 200, headers=headers)
 
     app = web.Application()
@@ -338,7 +345,7 @@ async def test_forwarding_copies_requests_in_order() -> None:
 async def test_forwarding_tries_again() -> None:
     """Answers that ask for patience are retried three times; the order stays."""
     async with (
-        plain_receiver(503, 429, 502, **{"Retry-After": "0"}) as (url, received),
+        plain_receiver(503, 429, 502, headers={"Retry-After": "0"}) as (url, received),
         running_desk(url) as (desk, session),
     ):
         await session.post("/v1/traces", data=traces_body("req-1"), headers=JSON)
@@ -349,11 +356,28 @@ async def test_forwarding_tries_again() -> None:
     assert [traces_body("req-1")] * 4 + [traces_body("req-2")] == [body for _, _, body in received]
 
 
+async def test_forwarding_makes_no_telemetry_of_its_own() -> None:
+    """Beside instrumentation of aiohttp's client the copies make no spans, which would come back for ever."""
+    spans = InMemorySpanExporter()
+    provider = TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(SimpleSpanProcessor(spans))
+    AioHttpClientInstrumentor().instrument(tracer_provider=provider)
+    try:
+        async with plain_receiver() as (url, received), running_desk(url) as (desk, _):
+            urllib_request = Request(f"{desk.url}/v1/traces", traces_body(), JSON)
+            (await asyncio.to_thread(urlopen, urllib_request, timeout=WAIT)).close()
+            assert await desk.drain(WAIT)
+    finally:
+        AioHttpClientInstrumentor().uninstrument()
+    assert len(received) == 1
+    assert spans.get_finished_spans() == ()
+
+
 @pytest.mark.parametrize(("statuses", "attempts"), [((400,), 1), ((503, 503, 503, 503), 4), ((302,), 1)])
 async def test_forwarding_gives_up(statuses: tuple[int, ...], attempts: int) -> None:
     """What is refused for good, or four times, is counted with its reason; the next request is forwarded."""
     headers = {"Retry-After": "0", "Location": "/v1/elsewhere"}
-    async with plain_receiver(*statuses, **headers) as (url, received), running_desk(url) as (desk, session):
+    async with plain_receiver(*statuses, headers=headers) as (url, received), running_desk(url) as (desk, session):
         await session.post("/v1/traces", data=traces_body("req-1"), headers=JSON)
         await session.post("/v1/traces", data=traces_body("req-2"), headers=JSON)
         assert await desk.drain(WAIT)
@@ -367,7 +391,7 @@ async def test_dead_receiver_costs_the_sender_nothing() -> None:
     """Nobody listens at the other end: exports are accepted all the same, drain says so, and stop does not hang."""
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
-        url = "http://127.0.0.1:{}".format(unused.getsockname()[1])
+        url = f"http://127.0.0.1:{unused.getsockname()[1]}"
         async with running_desk(url) as (desk, session):
             assert (await session.post("/v1/traces", data=traces_body(), headers=JSON)).status == 200
             assert not await desk.drain(0.05)
@@ -375,17 +399,15 @@ async def test_dead_receiver_costs_the_sender_nothing() -> None:
 
 async def test_build_app_forwards_too() -> None:
     """The application by itself, in a server of somebody else, does what the desk does."""
-    store = Store()
-    async with plain_receiver() as (url, received):
+    store, arrived = Store(), asyncio.Event()
+    async with plain_receiver(arrived=arrived) as (url, received):
         runner = web.AppRunner(build_app(store, forward_to=url), auto_decompress=False)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         try:
             async with aiohttp.ClientSession("http://{}:{}".format(*runner.addresses[0][:2])) as session:
                 await session.post("/v1/traces", data=traces_body(), headers=JSON)
-                async with asyncio.timeout(WAIT):
-                    while not received:
-                        await asyncio.sleep(0.01)
+                await asyncio.wait_for(arrived.wait(), WAIT)
         finally:
             await runner.cleanup()
     assert 1 == store.span_count == len(received)
@@ -399,7 +421,7 @@ async def test_desk_starts_on_ipv6_and_stops_twice() -> None:
     except OSError:
         pytest.skip("no IPv6 loopback here")
     assert desk.url.startswith("http://[::1]:")
-    with pytest.raises(OSError):
+    with pytest.raises(OSError, match="in use"):
         await Desk().start("::1", int(desk.url.rpartition(":")[2]))
     await desk.stop()
     await desk.stop()
@@ -418,7 +440,8 @@ def test_command_runs_until_a_signal() -> None:
             text=True,
             env={**os.environ, "PYTHONUNBUFFERED": "1"},
         ) as process:
-            assert process.stdout is not None and process.stderr is not None
+            assert process.stdout is not None
+            assert process.stderr is not None
             assert process.stdout.readline().startswith("The desk is at http://127.0.0.1:")
             process.send_signal(number)
             assert process.wait(WAIT) == 0

@@ -27,6 +27,7 @@ export function drawRequest(answer, kept, redraw, title) {
 
 function summary(answer, spans, whole, kept, redraw, title) {
   const failed = spans.filter((span) => span.status === "error").length;
+  const failedLines = answer.logs.filter((log) => levelOf(log.severity) === "bad").length;
   const fact = (text, className = "") => el("span", { className: `fact ${className}`, text });
   const toggle = el("button", {
     className: "switch",
@@ -42,8 +43,11 @@ function summary(answer, spans, whole, kept, redraw, title) {
     el(
       "div",
       { className: "factline" },
-      fact(duration(whole.length), "strong"),
-      failed ? fact(count(failed, "error"), "bad") : fact("no errors", "good"),
+      spans.length ? fact(duration(whole.length), "strong") : null,
+      failed ? fact(count(failed, "failed span"), "bad") : null,
+      failedLines ? fact(count(failedLines, "error line"), "bad") : null,
+      // Said only where there is something that could have failed.
+      spans.length && !failed && !failedLines ? fact("no errors", "good") : null,
       fact(count(answer.traces.length, "trace")),
       fact(count(spans.length, "span")),
       fact(count(answer.logs.length, "log line")),
