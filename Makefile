@@ -1,0 +1,55 @@
+# One command each, the same for a person and for CI. Everything below works on a machine with Python 3.11 or newer
+# and nothing else: the virtual environment is made when it is missing.
+
+PYTHON ?= python3
+VENV ?= .venv
+# A file of constraints, for example constraints/oldest.txt.
+CONSTRAINTS ?=
+
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+CONSTRAIN := $(if $(CONSTRAINTS),-c $(CONSTRAINTS))
+
+.PHONY: help demo test check format bench picture wheel clean
+
+help:
+	@echo "make demo     start the example cluster, run its flows, print what was seen"
+	@echo "make test     unit and integration tests"
+	@echo "make check    format, lint, types"
+	@echo "make format   apply the format"
+	@echo "make bench    cost per request, beside stock OpenTelemetry and nothing"
+	@echo "make picture  docs/request.png: the desk's page of one request (needs Chromium)"
+
+$(INSTALLED): pyproject.toml $(CONSTRAINTS)
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=...")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
+	$(BIN)/python -m pip install --quiet $(CONSTRAIN) --editable '.[demo]' --group test --group check
+	@touch $@
+
+demo: $(INSTALLED)
+	$(BIN)/otel-backendai demo --once
+
+test: $(INSTALLED)
+	$(BIN)/python -m pytest
+
+check: $(INSTALLED)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: $(INSTALLED)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(INSTALLED)
+	$(BIN)/python -m bench
+
+picture: $(INSTALLED)
+	$(BIN)/python tools/demo_picture.py docs/request.png
+
+wheel: $(INSTALLED)
+	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
+
+clean:
+	rm -rf $(VENV) dist build
