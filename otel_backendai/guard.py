@@ -1,7 +1,7 @@
 # Copyright The otel-backendai Authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""The one guard between our code and the application: no exception of ours reaches it (design, rule 1).
+"""The one guard between our code and the application: no exception of ours reaches it (docs/architecture.md, rule 1).
 
 A guard covers our statements only, never the wrapped call, so the application's own exceptions pass untouched::
 

@@ -1,7 +1,7 @@
 # Copyright The otel-backendai Authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""Every name that travels on a wire, and every setting that we read. Source: section 3 of the design."""
+"""Every name that travels on a wire, and every setting that we read. See docs/architecture.md, section 2."""
 
 from typing import Final
 

@@ -3,7 +3,7 @@
 
 """Mint, accept, read and bind a request ID. Baggage is the truth: it is read from there and nowhere else.
 
-Rules from section 3 of the design: 1 to 128 characters of ``A-Z a-z 0-9 . _ : / + = @ -``; anything else is
+Rules (docs/architecture.md, section 2): 1 to 128 characters of ``A-Z a-z 0-9 . _ : / + = @ -``; anything else is
 treated as absent, and hostile text is neither logged nor stored.
 """
 

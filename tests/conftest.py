@@ -14,6 +14,7 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind
+
 from otel_backendai import guard
 from otel_backendai.hops import background, contrib_server, events, http_client, http_server, logs, rpc
 from otel_backendai.sdk.span_processor import equip

@@ -63,7 +63,7 @@ def take_picture(binary: str, arguments: argparse.Namespace) -> int:
             arguments.url,
         ]
         try:
-            run = subprocess.run(  # noqa: S603  # our own command line, without a shell
+            run = subprocess.run(  # our own command line, without a shell
                 command, capture_output=True, text=True, errors="replace", timeout=_TIMEOUT, check=False
             )
         except subprocess.TimeoutExpired:

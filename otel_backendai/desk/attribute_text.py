@@ -8,7 +8,7 @@ import json
 import math
 from collections.abc import Mapping
 
-from .model import AttributeValue
+from otel_backendai.desk.model import AttributeValue
 
 # Browsers read numbers as doubles, so JSON for them has larger integers as text.
 MAX_SAFE_INTEGER = 2**53 - 1

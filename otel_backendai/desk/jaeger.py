@@ -12,9 +12,9 @@ from collections.abc import Iterable, Sequence
 
 from aiohttp import web
 
-from .jaeger_model import JSONObject, JSONValue, jaeger_trace, jaeger_trace_id
-from .jaeger_params import ParameterError, parse_trace_id, parse_trace_ids, parse_trace_query
-from .store import Store
+from otel_backendai.desk.jaeger_model import JSONObject, JSONValue, jaeger_trace, jaeger_trace_id
+from otel_backendai.desk.jaeger_params import ParameterError, parse_trace_id, parse_trace_ids, parse_trace_query
+from otel_backendai.desk.store import Store
 
 _NOT_FOUND = "trace not found"
 

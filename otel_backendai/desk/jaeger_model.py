@@ -11,9 +11,9 @@ service (attributes sorted by key, events by name).
 from collections.abc import Iterable, Mapping, Sequence
 from math import isfinite
 
-from .attribute_text import MAX_SAFE_INTEGER, attribute_text
-from .jaeger_warnings import trace_warnings
-from .model import Attributes, AttributeValue, Span, SpanEvent
+from otel_backendai.desk.attribute_text import MAX_SAFE_INTEGER, attribute_text
+from otel_backendai.desk.jaeger_warnings import trace_warnings
+from otel_backendai.desk.model import Attributes, AttributeValue, Span, SpanEvent
 
 JSONValue = str | int | float | bool | None | Sequence["JSONValue"] | Mapping[str, "JSONValue"]
 JSONObject = dict[str, JSONValue]

@@ -9,7 +9,7 @@ import time
 from fractions import Fraction
 from typing import Protocol
 
-from .search import TraceQuery
+from otel_backendai.desk.search import TraceQuery
 
 _DEFAULT_LIMIT = 100
 _DEFAULT_LOOKBACK_NS = 2 * 24 * 3600 * 10**9

@@ -8,7 +8,7 @@ Its ``adjuster/clockskew.go`` with the default ``max_clock_skew_adjust`` of zero
 
 from collections.abc import Sequence
 
-from .model import Attributes, Span
+from otel_backendai.desk.model import Attributes, Span
 
 _MISSING_PARENT = "parent span ID={} is not in the trace; skipping clock skew adjustment"
 _SKEW = "clock skew adjustment disabled; not applying calculated delta of {}"

@@ -11,9 +11,9 @@ import json
 import zlib
 from types import ModuleType
 
-from .model import LogLine, Span
-from .otlp_errors import MAX_BODY, OtlpError, bad_request, too_large, unsupported
-from .otlp_json import logs_from_json, spans_from_json
+from otel_backendai.desk.model import LogLine, Span
+from otel_backendai.desk.otlp_errors import MAX_BODY, OtlpError, bad_request, too_large, unsupported
+from otel_backendai.desk.otlp_json import logs_from_json, spans_from_json
 
 PROTOBUF = "application/x-protobuf"
 JSON = "application/json"

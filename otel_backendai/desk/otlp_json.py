@@ -12,10 +12,10 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 
-from .attribute_text import attribute_text
-from .model import Attributes, AttributeValue, LogLine, Span, SpanEvent, SpanLink
-from .otlp_errors import bad_request
-from .otlp_values import service_name, severity_name, span_kind, status_name
+from otel_backendai.desk.attribute_text import attribute_text
+from otel_backendai.desk.model import Attributes, AttributeValue, LogLine, Span, SpanEvent, SpanLink
+from otel_backendai.desk.otlp_errors import bad_request
+from otel_backendai.desk.otlp_values import service_name, severity_name, span_kind, status_name
 
 _TRACE_ID_DIGITS = 32
 _SPAN_ID_DIGITS = 16

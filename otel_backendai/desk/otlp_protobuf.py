@@ -13,10 +13,10 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue, InstrumentationSc
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 from opentelemetry.proto.trace.v1.trace_pb2 import Span as SpanMessage
 
-from .attribute_text import attribute_text
-from .model import Attributes, AttributeValue, LogLine, Span, SpanEvent, SpanLink
-from .otlp_errors import OtlpError, bad_request
-from .otlp_values import service_name, severity_name, span_kind, status_name
+from otel_backendai.desk.attribute_text import attribute_text
+from otel_backendai.desk.model import Attributes, AttributeValue, LogLine, Span, SpanEvent, SpanLink
+from otel_backendai.desk.otlp_errors import OtlpError, bad_request
+from otel_backendai.desk.otlp_values import service_name, severity_name, span_kind, status_name
 
 _TRACE_ID_BYTES = 16
 _SPAN_ID_BYTES = 8

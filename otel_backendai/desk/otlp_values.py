@@ -3,7 +3,7 @@
 
 """What both encodings of OTLP have in common: the numbers of its enumerations, and names that are derived."""
 
-from .model import Attributes
+from otel_backendai.desk.model import Attributes
 
 SPAN_KINDS = ("", "internal", "server", "client", "producer", "consumer")
 STATUSES = ("unset", "ok", "error")

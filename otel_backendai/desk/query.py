@@ -13,11 +13,11 @@ from math import isfinite
 
 from aiohttp import web
 
-from .attribute_text import MAX_SAFE_INTEGER, attribute_text
-from .jaeger_model import JSONObject, JSONValue
-from .jaeger_params import ParameterError, parse_trace_id
-from .model import Attributes, AttributeValue, LogLine, Span
-from .store import Store
+from otel_backendai.desk.attribute_text import MAX_SAFE_INTEGER, attribute_text
+from otel_backendai.desk.jaeger_model import JSONObject, JSONValue
+from otel_backendai.desk.jaeger_params import ParameterError, parse_trace_id
+from otel_backendai.desk.model import Attributes, AttributeValue, LogLine, Span
+from otel_backendai.desk.store import Store
 
 _DEFAULT_LIMIT = 50
 _MAX_LIMIT = 1000

@@ -5,10 +5,10 @@
 
 from aiohttp import web
 
-from .forward import ExportRequest, Forwarder
-from .otlp import JSON, decode_logs, decode_spans, decompress, media_type, status_body, success_body
-from .otlp_errors import MAX_BODY, OtlpError, too_large
-from .store import Store
+from otel_backendai.desk.forward import ExportRequest, Forwarder
+from otel_backendai.desk.otlp import JSON, decode_logs, decode_spans, decompress, media_type, status_body, success_body
+from otel_backendai.desk.otlp_errors import MAX_BODY, OtlpError, too_large
+from otel_backendai.desk.store import Store
 
 _CONTENT_HEADERS = ("Content-Type", "Content-Encoding")
 

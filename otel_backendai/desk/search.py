@@ -6,8 +6,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from .attribute_text import attribute_text
-from .model import Span
+from otel_backendai.desk.attribute_text import attribute_text
+from otel_backendai.desk.model import Span
 
 _ERROR_TAG = "error"
 

@@ -7,12 +7,12 @@ from importlib import resources
 
 from aiohttp import web
 
-from .access import guard_access
-from .forward import Forwarder
-from .jaeger import jaeger_routes
-from .query import query_routes
-from .receiver import receiver_routes
-from .store import Store
+from otel_backendai.desk.access import guard_access
+from otel_backendai.desk.forward import Forwarder
+from otel_backendai.desk.jaeger import jaeger_routes
+from otel_backendai.desk.query import query_routes
+from otel_backendai.desk.receiver import receiver_routes
+from otel_backendai.desk.store import Store
 
 _CONTENT_TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 _INDEX = "index.html"

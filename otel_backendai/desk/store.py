@@ -18,10 +18,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 
+from otel_backendai.desk.model import Attributes, LogLine, Span
+from otel_backendai.desk.search import TraceQuery, span_matches
 from otel_backendai.names import ATTRIBUTE_REQUEST_ID, LOG_REQUEST_ID
-
-from .model import Attributes, LogLine, Span
-from .search import TraceQuery, span_matches
 
 # The longest acceptable request ID. A longer value is no request ID, and must not become a key of an index.
 _MAX_REQUEST_ID_LENGTH = 128

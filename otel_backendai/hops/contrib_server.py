@@ -1,11 +1,11 @@
 # Copyright The otel-backendai Authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""One SERVER span per request beside opentelemetry-instrumentation-aiohttp-server, wherever its middleware was inserted.
+"""One SERVER span per request beside contrib's aiohttp-server, wherever its middleware was inserted.
 
 Its middleware asks the module's ``_excluded_urls`` first, in every train; ours answers "excluded" inside a request that
 our own hop serves. That also heals the exported ``middleware`` object, which from 0.61 on answers 500 when nobody has
-called ``instrument()`` (integration points, section 8.4).
+called ``instrument()``: Backend.AI 26.4.16 with its `[otel]` section enabled is down by that.
 """
 
 import sys

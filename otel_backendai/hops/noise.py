@@ -1,7 +1,7 @@
 # Copyright The otel-backendai Authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""What makes no spans by default: probes, scrapes and heartbeats. Their requests still carry and answer a request ID."""
+"""What makes no spans by default: probes, scrapes, heartbeats. Their requests still carry and answer a request ID."""
 
 from functools import cache
 

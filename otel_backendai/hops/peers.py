@@ -12,7 +12,7 @@ from yarl import URL
 from otel_backendai.component import component
 from otel_backendai.names import SETTING_PEERS
 
-# Set by Backend.AI's own clients in every release (integration points, section 5.1), lower case.
+# Set by Backend.AI's own clients from 23.09 to 26.9 (to storage-proxy, app-proxy, agent watcher); lower case.
 MARKER_HEADERS = frozenset({"x-backendai-storage-auth-token", "x-backendai-token", "x-backendai-watcher-token"})
 
 # `Authorization: BackendAI ...` marks a peer only where it signs requests to the own cluster: elsewhere it also signs

@@ -5,7 +5,7 @@
 
 Why not the SDK's batch processors: at a fork they restart the *parent's* pipeline in every worker (shared keep-alive
 sockets, held locks), an exit without ``atexit`` loses what they hold, and their shutdown takes up to 30 s per signal
-(runtime findings, sections 1 to 3). Here nothing of ours exists in a parent at the fork once it is suspended, and each
+(docs/architecture.md, section 5). Here nothing of ours exists in a parent at the fork once it is suspended, and each
 process builds its own exporter in its own thread when it has something to send.
 """
 

@@ -56,9 +56,7 @@ class Receiver:
                 for scope_spans in resource_spans.scope_spans:
                     for span in scope_spans.spans:
                         ids = (span.trace_id.hex(), span.span_id.hex(), span.parent_span_id.hex())
-                        self.spans.append(
-                            ReceivedSpan(span.name, span.kind, *ids, _plain(span.attributes), resource)
-                        )
+                        self.spans.append(ReceivedSpan(span.name, span.kind, *ids, _plain(span.attributes), resource))
         elif path == "/v1/logs":
             logs = ExportLogsServiceRequest.FromString(body)
             for resource_logs in logs.resource_logs:

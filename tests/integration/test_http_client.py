@@ -12,9 +12,9 @@ from aiohttp import web
 from opentelemetry import trace
 from opentelemetry.instrumentation.aiohttp_client import AioHttpClientInstrumentor
 from opentelemetry.trace import SpanKind
+
 from otel_backendai.api import bind_request_id
 from otel_backendai.hops import http_client, http_server, peers
-
 from tests.conftest import Telemetry
 from tests.integration.conftest import ServeApp
 
@@ -215,7 +215,7 @@ async def test_errors_of_the_application_pass_unchanged(client_hop: Telemetry) -
             await session.get("not a url")
         with pytest.raises(TypeError):
             await session.get(5)  # type: ignore[arg-type]  # that is the point
-        task = asyncio.create_task(session.get("http://127.0.0.1:1/"))  # type: ignore[arg-type]  # awaitable
+        task = asyncio.create_task(session.get("http://127.0.0.1:1/"))
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task

@@ -13,9 +13,9 @@ import pytest
 from aiohttp import web
 from opentelemetry import trace
 from opentelemetry.trace import SpanKind, StatusCode
+
 from otel_backendai.api import current_request_id
 from otel_backendai.hops.http_server import HOP
-
 from tests.conftest import Telemetry
 from tests.integration.conftest import ServeApp, raw_request
 

@@ -14,9 +14,9 @@ import pytest
 from aiohttp import web
 from callosum.lower.zeromq import ZeroMQAddress, ZeroMQRPCTransport
 from callosum.rpc import Peer
-from otel_backendai.api import current_request_id, handling_event
 from redis.asyncio import Redis
 
+from otel_backendai.api import current_request_id, handling_event
 from tests.conftest import Telemetry
 from tests.integration.conftest import ServeApp, free_port
 from tests.integration.test_rpc import pack, unpack
@@ -35,7 +35,7 @@ def number_of(record: logging.LogRecord) -> str:
 class Cluster:
     """A server, an agent and an event reader, in one process to make mixing as easy as can be."""
 
-    def __init__(self, redis: Redis, peer: Peer) -> None:
+    def __init__(self, redis: Any, peer: Peer) -> None:
         self.redis = redis
         self.peer = peer
         self.handled: dict[str, str | None] = {}
@@ -92,7 +92,7 @@ async def test_a_thousand_concurrent_requests_do_not_mix(
     address = ZeroMQAddress(f"tcp://127.0.0.1:{free_port()}")
     options: dict[str, Any] = {"serializer": pack, "deserializer": unpack, "transport": ZeroMQRPCTransport}
     async with contextlib.AsyncExitStack() as stack:
-        redis: Redis = Redis.from_url(redis_url)
+        redis: Any = Redis.from_url(redis_url)
         stack.push_async_callback(redis.aclose)
         await redis.delete(STREAM)
         server = Peer(bind=address, **options)

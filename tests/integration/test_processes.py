@@ -67,7 +67,7 @@ class Server:
 async def server(receiver: Receiver, workers: int = 2, **more: str) -> AsyncIterator[Server]:
     """Start the server under the launcher and wait until it answers; afterwards nothing of it is left."""
     port = free_port()
-    command = [LAUNCHER, sys.executable, "-m", "tests.integration.apps.forking_server", str(port), str(workers)]
+    command = [str(LAUNCHER), sys.executable, "-m", "tests.integration.apps.forking_server", str(port), str(workers)]
     process = await asyncio.create_subprocess_exec(
         *command, cwd=ROOT, env=environment(receiver, **more), start_new_session=True
     )

@@ -3,7 +3,7 @@
 
 """A server that forks its workers as Backend.AI does. It knows nothing of telemetry.
 
-    python -m tests.integration.apps.forking_server PORT WORKERS
+python -m tests.integration.apps.forking_server PORT WORKERS
 """
 
 import asyncio
