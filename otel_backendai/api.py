@@ -133,7 +133,7 @@ class EventMetadata:
         )
 
     def to_dict(self) -> dict[str, str]:
-        """Return the metadata as text fields, those that are ``None`` left out, the W3C fields of the current trace added."""
+        """Return the fields that are known as text, with the W3C fields of the current trace."""
         fields: dict[str, str] = {}
         if self.request_id is not None:
             fields[REQUEST_ID] = self.request_id

@@ -12,6 +12,7 @@ A guard covers our statements only, never the wrapped call, so the application's
 
 import logging
 import os
+from contextlib import suppress
 from types import TracebackType
 
 from otel_backendai.names import SETTING_STRICT
@@ -48,5 +49,6 @@ class Guard:
         if strict or not issubclass(kind, Exception):
             return False
         # The class only: the text of an exception may quote what a hostile client sent.
-        _logger.debug("%s failed: %s", self._where, kind.__qualname__)
+        with suppress(Exception):  # the application's logging may raise, too
+            _logger.debug("%s failed: %s", self._where, kind.__qualname__)
         return True

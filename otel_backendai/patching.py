@@ -80,14 +80,17 @@ class Hop:
     def uninstall(self) -> None:
         """Put every original object back where our replacement still stands."""
         self.active = False
+        chained = []
         while self._applied:
             applied = self._applied.pop()
             if vars(applied.owner).get(applied.name) is not applied.replacement:
-                continue
-            if applied.original is _ABSENT:
+                chained.append(applied)
+            elif applied.original is _ABSENT:
                 delattr(applied.owner, applied.name)
             else:
                 setattr(applied.owner, applied.name, applied.original)
+        # Below somebody else's wrapper: still called, only passing on, and not to be put in a second time.
+        self._applied = chained[::-1]
 
     def _patch(self, module: str) -> None:
         if not self.active:
@@ -103,8 +106,12 @@ class Hop:
         for part in owners:
             owner = getattr(owner, part, None)
         bound = getattr(owner, name, _ABSENT)
-        if bound is _ABSENT or any(done.owner is owner and done.name == name for done in self._applied):
+        if bound is _ABSENT:
             return  # a release or version without it: this hop carries what it can
+        for done in [done for done in self._applied if done.owner is owner and done.name == name]:
+            if vars(owner).get(name, _ABSENT) is not done.original:
+                return
+            self._applied.remove(done)
         for done in self._applied:
             if done.replacement is bound:
                 # A second name of what is wrapped already: `from .timer import *` ran after `timer` was patched.

@@ -24,13 +24,14 @@ log = logging.getLogger(__name__)
 
 TIMEOUT = aiohttp.ClientTimeout(total=30)
 POLL_INTERVAL = 0.1
+REQUEST_ID_HEADER = "X-Request-ID"
 
 
 async def create_session(
     http: aiohttp.ClientSession, settings: Settings, headers: dict[str, str], wait: float
 ) -> dict[str, Any]:
     """Create a session; with `wait`, look for that many seconds whether it runs."""
-    log.info("creating a session")
+    log.info("creating a session", extra=_log_fields(headers))
     async with http.post(f"{settings.manager_url}/sessions", headers=headers, json={}) as response:
         answer = await response.json(content_type=None)
         session_id = answer.get("session_id")
@@ -50,7 +51,7 @@ async def upload_file(http: aiohttp.ClientSession, settings: Settings, headers: 
     """Ask the manager for an upload token, then send a small file to the storage-proxy."""
     content = b"hello from the client\n"
     params = {"folder": "demo", "path": "hello.txt", "size": len(content)}
-    log.info("uploading %s", params["path"])
+    log.info("uploading %s", params["path"], extra=_log_fields(headers))
     async with http.post(f"{settings.manager_url}/folders/upload", headers=headers, json=params) as response:
         grant = await response.json(content_type=None)
         result: dict[str, Any] = {
@@ -71,6 +72,11 @@ async def upload_file(http: aiohttp.ClientSession, settings: Settings, headers: 
     return result
 
 
+def _log_fields(headers: dict[str, str]) -> dict[str, str]:
+    """What log lines about a request carry: the ID that it is sent with, as Backend.AI's own code logs it."""
+    return {"request_id": headers[REQUEST_ID_HEADER]} if REQUEST_ID_HEADER in headers else {}
+
+
 async def _wait_until_running(
     http: aiohttp.ClientSession, settings: Settings, session_id: str, seconds: float
 ) -> str | None:
@@ -88,7 +94,7 @@ async def _wait_until_running(
 async def _run(flow: str, request_id: str | None, wait: float, settings: Settings) -> dict[str, Any]:
     headers = {AUTH_HEADER: settings.api_token}
     if request_id is not None:
-        headers["X-Request-ID"] = request_id
+        headers[REQUEST_ID_HEADER] = request_id
     async with aiohttp.ClientSession(timeout=TIMEOUT) as http:
         try:
             if flow == "session":

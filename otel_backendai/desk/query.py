@@ -18,6 +18,7 @@ from otel_backendai.desk.jaeger_model import JSONObject, JSONValue
 from otel_backendai.desk.jaeger_params import ParameterError, parse_trace_id
 from otel_backendai.desk.model import Attributes, AttributeValue, LogLine, Span
 from otel_backendai.desk.store import Store
+from otel_backendai.names import REQUEST_ID
 
 _DEFAULT_LIMIT = 50
 _MAX_LIMIT = 1000
@@ -48,7 +49,7 @@ class _OwnApi:
 
     async def request(self, request: web.Request) -> web.Response:
         """``{"request_id", "traces", "logs"}``; 404 when nothing is known of the request."""
-        request_id = request.match_info["request_id"]
+        request_id = request.match_info[REQUEST_ID]
         trace_ids = self._store.traces_of_request(request_id)
         logs = self._store.logs_of_request(request_id)
         if not trace_ids and not logs:
@@ -72,7 +73,7 @@ class _OwnApi:
             for trace_id in trace_ids
         ]
         return web.json_response(
-            {"request_id": request_id, "traces": traces, "logs": [_log(log) for log in logs]},
+            {REQUEST_ID: request_id, "traces": traces, "logs": [_log(log) for log in logs]},
         )
 
 

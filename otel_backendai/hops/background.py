@@ -6,7 +6,8 @@
 import functools
 import inspect
 from collections.abc import AsyncGenerator, Callable, Generator
-from typing import Any, ParamSpec, Self, TypeVar, cast
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, ParamSpec, TypeVar, cast
 
 from opentelemetry import context as context_api
 from opentelemetry.context import Context
@@ -80,7 +81,7 @@ def ensure_request_id(function: Callable[P, R]) -> Callable[P, R]:
 
         @functools.wraps(function)
         async def run_asyncgen(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
-            scope = _scope_if_absent(name)
+            scope = _scope_of_steps(name)
             steps = call(*args, **kwargs)
             step, argument = steps.asend, None
             while True:
@@ -105,7 +106,7 @@ def ensure_request_id(function: Callable[P, R]) -> Callable[P, R]:
 
         @functools.wraps(function)
         def run_generator(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
-            scope = _scope_if_absent(name)
+            scope = _scope_of_steps(name)
             steps = call(*args, **kwargs)
             step, argument = steps.send, None
             while True:
@@ -119,8 +120,10 @@ def ensure_request_id(function: Callable[P, R]) -> Callable[P, R]:
                     step, argument = steps.send, (yield value)
                 except GeneratorExit:
                     with scope:
-                        steps.close()
-                    raise
+                        closed = steps.close()
+                    if closed is None:
+                        raise
+                    return closed  # what close() answers from 3.13 on
                 except BaseException as error:
                     step, argument = steps.throw, error
 
@@ -143,21 +146,13 @@ def ensure_request_id(function: Callable[P, R]) -> Callable[P, R]:
     return cast(Callable[P, R], run_plain)
 
 
-class _AmbientScope:
-    """Stands for a scope where a request ID is bound already: everything stays as it is."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        return None
-
-    def keep_open(self) -> None:
-        return None
+def _scope_if_absent(name: str) -> AbstractContextManager[object]:
+    return run_scope(name, context_api.get_current()) if request_id.read() is None else nullcontext()
 
 
-_AMBIENT = _AmbientScope()
-
-
-def _scope_if_absent(name: str) -> SpanScope | _AmbientScope:
-    return run_scope(name, context_api.get_current()) if request_id.read() is None else _AMBIENT
+def _scope_of_steps(name: str) -> SpanScope:
+    """The scope of a generator. With a request ID at its first step: that context for all its steps, and no span."""
+    context = context_api.get_current()
+    if request_id.read(context) is None:
+        return run_scope(name, context)
+    return SpanScope(None, name, SpanKind.INTERNAL, context)

@@ -3,6 +3,7 @@
 
 """A span around one call: opened and closed under the guard, never across a ``yield``."""
 
+import traceback
 from collections.abc import Mapping, Sequence
 from contextvars import Token
 from types import TracebackType
@@ -11,6 +12,11 @@ from typing import Self
 from opentelemetry import context as context_api
 from opentelemetry.context import Context
 from opentelemetry.semconv.attributes.error_attributes import ERROR_TYPE
+from opentelemetry.semconv.attributes.exception_attributes import (
+    EXCEPTION_MESSAGE,
+    EXCEPTION_STACKTRACE,
+    EXCEPTION_TYPE,
+)
 from opentelemetry.trace import INVALID_SPAN, Link, Span, SpanKind, Status, StatusCode, Tracer, set_span_in_context
 from opentelemetry.util.types import AttributeValue
 
@@ -25,6 +31,8 @@ _CLOSE = Guard("span scope: close")
 
 # aiohttp accepts header lines of 8190 bytes; a span per request must not let a client fill our queues with them.
 MAX_ATTRIBUTE_LENGTH = 1024
+# The end of a stack trace says where; recursion makes the rest of it megabytes.
+MAX_STACKTRACE_LENGTH = 16_384
 
 
 def with_request_id(context: Context, detail: str) -> tuple[Context, dict[str, AttributeValue]]:
@@ -84,6 +92,7 @@ class SpanScope:
                 self._start = None
                 self.span = tracer.start_span(name, self._context, kind, attributes, links)
                 self._context = set_span_in_context(self.span, self._context)
+        with _OPEN:
             self._token = context_api.attach(self._context)
         return self
 
@@ -129,14 +138,24 @@ def record_error(span: Span, error: Exception, error_type: str | None = None) ->
     """Put ``error`` on ``span``: exception event, ``error.type``, status with the message."""
     if not span.is_recording():
         return
-    span.record_exception(error)
     kind = type(error)
     qualified = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+    message = clean_text(str(error))
+    # Not span.record_exception: it takes the text as it is, and one lone surrogate spoils the export of a whole batch.
+    stacktrace = "".join(traceback.format_exception(error))[-MAX_STACKTRACE_LENGTH:]
+    span.add_event(
+        "exception",
+        {
+            EXCEPTION_TYPE: qualified,
+            EXCEPTION_MESSAGE: message,
+            EXCEPTION_STACKTRACE: clean_text(stacktrace, MAX_STACKTRACE_LENGTH),
+        },
+    )
     span.set_attribute(ERROR_TYPE, error_type or qualified)
-    span.set_status(Status(StatusCode.ERROR, clean_text(str(error))))
+    span.set_status(Status(StatusCode.ERROR, message))
 
 
-def clean_text(text: str) -> str:
+def clean_text(text: str, length: int = MAX_ATTRIBUTE_LENGTH) -> str:
     """Text from outside as an attribute: bounded, and without the lone surrogates that would spoil a whole export."""
-    text = text[:MAX_ATTRIBUTE_LENGTH]
+    text = text[:length]
     return text if text.isascii() else text.encode("utf-8", "replace").decode()

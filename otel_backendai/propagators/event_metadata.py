@@ -31,7 +31,6 @@ from otel_backendai.names import (
     METADATA,
     ORIGIN_EVENT,
     REQUEST_ID,
-    TRACEPARENT,
     W3C_FIELDS,
 )
 from otel_backendai.propagators import w3c
@@ -85,10 +84,9 @@ def inject_event_metadata(metadata: Mapping[str, object], context: Context | Non
     carried: dict[str, str] = {}
     w3c.inject(carried, context)
     current = request_id.read(context)
-    sent: dict[str, object] = {**carried, **metadata}
-    if sent.get(REQUEST_ID) is None and current is not None:
-        sent[REQUEST_ID] = current
-    return sent
+    if current is not None:
+        carried[REQUEST_ID] = current
+    return w3c.added_to(metadata, carried)
 
 
 def extract_event(carrier: object, context: Context | None = None) -> Context:
@@ -102,8 +100,7 @@ def extract_event(carrier: object, context: Context | None = None) -> Context:
         return found
     own = _parse(w3c.field(carrier, EVENT_FIELD))
     metadata = _parse(w3c.field(carrier, METADATA))
-    source = next((m for m in (own, metadata, carrier) if w3c.text(w3c.field(m, TRACEPARENT))), own)
-    found = w3c.extract(source, found)
+    found = w3c.extract((own, metadata, carrier), found)
     return w3c.bind_first(
         (w3c.field(own, REQUEST_ID), w3c.field(metadata, REQUEST_ID), w3c.field(carrier, REQUEST_ID)),
         found,
@@ -156,9 +153,8 @@ class EventMetadataPropagator(TextMapPropagator):
             elif is_event_metadata(carrier):
                 self._add(carrier, inject_event_metadata(carrier, context), setter)  # type: ignore[arg-type]  # ditto
 
-    @staticmethod
-    def _add(carrier: CarrierT, sent: Mapping[object, object], setter: Setter[CarrierT]) -> None:
+    def _add(self, carrier: CarrierT, sent: Mapping[object, object], setter: Setter[CarrierT]) -> None:
         assert isinstance(carrier, MutableMapping)
         for name, value in sent.items():
-            if carrier.get(name) is None:
+            if w3c.text(name) in self.fields and carrier.get(name) is None:
                 setter.set(carrier, name, value)  # type: ignore[arg-type]  # bytes keys where the carrier has them

@@ -57,11 +57,11 @@ def inject_rpc_body(body: object, context: Context | None = None) -> object:
     sent = dict(body)
     own_headers = body.get(RPC_HEADERS)
     if type(own_headers) is dict:
-        sent[RPC_HEADERS] = {**carried, **own_headers}
+        sent[RPC_HEADERS] = w3c.added_to(own_headers, carried)
     elif own_headers is None:
         sent[RPC_HEADERS] = carried
-    if current is not None:
-        sent.setdefault(REQUEST_ID, current)
+    if current is not None and sent.get(REQUEST_ID) is None:
+        sent[REQUEST_ID] = current
     metadata = body.get(METADATA)
     if type(metadata) is dict:
         true_fields = {name: carried[name] for name in (REQUEST_ID, TRACEPARENT) if name in carried}
@@ -78,16 +78,17 @@ def extract_rpc_body(body: object, context: Context | None = None) -> Context:
     found = Context() if context is None else context
     if not isinstance(body, Mapping):
         return found
-    headers = body.get(RPC_HEADERS)
-    headers = headers if isinstance(headers, Mapping) else {}
-    metadata = body.get(METADATA)
-    metadata = metadata if isinstance(metadata, Mapping) else {}
-    found = w3c.extract(headers if w3c.text(w3c.field(headers, TRACEPARENT)) else {**metadata, **headers}, found)
+    headers, metadata = (_mapping(w3c.field(body, name)) for name in (RPC_HEADERS, METADATA))
+    found = w3c.extract((headers, metadata), found)
     return w3c.bind_first(
         (w3c.field(headers, REQUEST_ID), w3c.field(metadata, REQUEST_ID), w3c.field(body, REQUEST_ID)),
         found,
         ORIGIN_RPC,
     )
+
+
+def _mapping(value: object) -> Mapping[object, object]:
+    return value if isinstance(value, Mapping) else {}
 
 
 class RpcBodyPropagator(TextMapPropagator):

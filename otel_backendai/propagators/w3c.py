@@ -4,11 +4,15 @@
 """The W3C part of a carrier of ours, read strictly and written plainly.
 
 RPC bodies and events always carry the W3C fields, whatever ``OTEL_PROPAGATORS`` says for HTTP: their names are a
-contract between processes of one cluster (design, section 3).
+contract between processes of one cluster (docs/architecture.md, section 2).
 """
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+from urllib.parse import unquote_plus
 
+from opentelemetry import baggage
 from opentelemetry.baggage.propagation import W3CBaggagePropagator
 from opentelemetry.context import Context
 from opentelemetry.propagators.textmap import Getter
@@ -16,38 +20,60 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 from otel_backendai import request_id
 from otel_backendai.counters import count_rejected
+from otel_backendai.names import BAGGAGE, TRACEPARENT
 
 # Twice what W3C asks every platform to propagate (8192 bytes of baggage); more than that is not ours to parse.
 MAX_FIELD_LENGTH = 16_384
+# The limit of the W3C grammar, which OpenTelemetry's own propagator applies too.
+MAX_BAGGAGE_MEMBERS = 180
 
 _TRACE_CONTEXT = TraceContextTextMapPropagator()
 _BAGGAGE = W3CBaggagePropagator()
 
+_printable = re.compile(r"[\x20-\x7e]*").fullmatch
+# key = value, each without what W3C excludes, and properties that we do not need.
+_baggage_member = re.compile(
+    r"\s*([!#$%&'*+\-.^_`|~0-9A-Za-z]+)\s*=\s*([\x21\x23-\x2b\x2d-\x3a\x3c-\x5b\x5d-\x7e]*)\s*(?:;.*)?"
+).fullmatch
+
 
 def text(value: object) -> str | None:
-    """Return ``value`` as an exact ``str``: itself, or decoded UTF-8; ``None`` for all else and if it is too long."""
+    """Return ``value`` as an exact ``str``: itself, or decoded UTF-8; ``None`` for all else and if it is too long.
+
+    Lone surrogates count as all else: they come out of hostile JSON, and no exporter can encode them.
+    """
     if type(value) is bytes and len(value) <= MAX_FIELD_LENGTH:
         try:
             return value.decode()
         except UnicodeDecodeError:
             return None
     if type(value) is str and len(value) <= MAX_FIELD_LENGTH:
+        if value.isascii():
+            return value
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            return None
         return value
     return None
 
 
 def field(carrier: Mapping[object, object], name: str) -> object:
     """Return the raw value under ``name``, whether the carrier's keys are text or bytes; ``None`` when absent."""
-    value = carrier.get(name)
-    return carrier.get(name.encode()) if value is None else value
+    try:
+        value = carrier.get(name)
+        return carrier.get(name.encode()) if value is None else value
+    except Exception:
+        # A mapping of somebody else's making, whose methods raise: hostile, so absent.
+        return None
 
 
 class _StrictGetter(Getter[Mapping[object, object]]):
-    """Only text passes: the stock propagators raise on anything else."""
+    """Only printable ASCII passes: the stock propagators raise on other types and log what they cannot parse."""
 
     def get(self, carrier: Mapping[object, object], key: str) -> list[str] | None:
         value = text(field(carrier, key))
-        return None if value is None else [value]
+        return None if value is None or _printable(value) is None else [value]
 
     def keys(self, carrier: Mapping[object, object]) -> list[str]:
         return [name for name in map(text, carrier) if name is not None]
@@ -56,18 +82,52 @@ class _StrictGetter(Getter[Mapping[object, object]]):
 STRICT_GETTER = _StrictGetter()
 
 
-def extract(carrier: object, context: Context) -> Context:
-    """Return ``context`` with the span context and baggage of ``carrier``; ``context`` itself when there is nothing."""
-    if not isinstance(carrier, Mapping):
-        return context
-    context = _TRACE_CONTEXT.extract(carrier, context, STRICT_GETTER)
-    return _BAGGAGE.extract(carrier, context, STRICT_GETTER)
+def extract(carriers: tuple[Mapping[object, object], ...], context: Context) -> Context:
+    """Return ``context`` with the span context and the baggage of ``carriers``; itself when there is nothing.
+
+    Each of the two comes from the first carrier that has a valid one, a trace state only with its trace parent.
+    """
+    found = context
+    for carrier in carriers:
+        found = _TRACE_CONTEXT.extract(carrier, context, STRICT_GETTER)
+        if found is not context:
+            break
+    for carrier in carriers:
+        members = dict(_baggage_members(carrier))
+        if members:
+            for name, value in members.items():
+                found = baggage.set_baggage(name, value, found)
+            break
+    return found
+
+
+def _baggage_members(carrier: Mapping[object, object]) -> Iterator[tuple[str, str]]:
+    # Our own reading: the stock one logs what it cannot parse, and who sends it here is not to be trusted.
+    header = (STRICT_GETTER.get(carrier, BAGGAGE) or [""])[0]
+    for member in header.split(",", MAX_BAGGAGE_MEMBERS)[:MAX_BAGGAGE_MEMBERS]:
+        match = _baggage_member(member)
+        if match is not None:
+            yield unquote_plus(match[1]), unquote_plus(match[2])
 
 
 def inject(carrier: dict[str, str], context: Context | None) -> None:
     """Write ``traceparent``, ``tracestate``, ``baggage`` of ``context`` into ``carrier``, as far as there are any."""
     _TRACE_CONTEXT.inject(carrier, context)
-    _BAGGAGE.inject(carrier, context)
+    try:
+        _BAGGAGE.inject(carrier, context)
+    except Exception:
+        # A baggage value is any object of the application's; one without a text costs the baggage, not the rest.
+        carrier.pop(BAGGAGE, None)
+
+
+def added_to(own: Mapping[Any, Any], carried: dict[str, str]) -> dict[Any, Any]:
+    """Return a copy of ``own`` with ``carried`` where ``own`` has nothing (absent or ``None``).
+
+    Where the application named a trace itself, none of our trace context goes beside it.
+    """
+    if field(own, TRACEPARENT) is not None:
+        carried = {name: value for name, value in carried.items() if name not in _TRACE_CONTEXT.fields}
+    return {**own, **{name: value for name, value in carried.items() if own.get(name) is None}}
 
 
 def bind_first(candidates: tuple[object, ...], context: Context, hop: str) -> Context:
@@ -82,4 +142,9 @@ def bind_first(candidates: tuple[object, ...], context: Context, hop: str) -> Co
         if request_id.is_acceptable(value):
             return request_id.bind(value, context)
         count_rejected(hop)
-    return context if request_id.read(context) else request_id.unbind(context)
+    if request_id.read(context) is not None:
+        return context
+    unbound = request_id.unbind(context)
+    if unbound is not context:
+        count_rejected(hop)
+    return unbound

@@ -22,7 +22,7 @@ from opentelemetry.trace import get_current_span
 
 from otel_backendai import request_id
 from otel_backendai.guard import Guard
-from otel_backendai.names import ATTRIBUTE_REQUEST_ID, LOG_REQUEST_ID, LOG_SPAN_ID, LOG_TRACE_ID
+from otel_backendai.names import ATTRIBUTE_REQUEST_ID, CODE_FUNCTION_NAME, LOG_REQUEST_ID, LOG_SPAN_ID, LOG_TRACE_ID
 from otel_backendai.patching import Hop
 
 HOP = Hop("log_export")
@@ -102,7 +102,7 @@ def _attributes(record: logging.LogRecord) -> dict[str, Any]:
         if name not in _KNOWN and isinstance(value, (str, bool, int, float))
     }
     attributes["code.file.path"] = record.pathname
-    attributes["code.function.name"] = record.funcName
+    attributes[CODE_FUNCTION_NAME] = record.funcName
     attributes["code.line.number"] = record.lineno
     value = getattr(record, LOG_REQUEST_ID, None)
     if not request_id.is_acceptable(value):
