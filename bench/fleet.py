@@ -16,7 +16,7 @@ from bench import load
 from bench.scenarios import NOTHING, OURS, SCENARIOS, VARIANTS, Scenario, requests_of
 
 _START_TIMEOUT = 20.0
-_ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parent.parent
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,18 +38,26 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """Resident set of one server process, in bytes: before the first request, after the warm-up, at the end."""
+    """Resident set of one server process, in bytes.
+
+    Args:
+        variant: Who traced the server.
+        start: Before the first request.
+        middle: After half of the measured requests: allocator and queues have reached their size by then.
+        end: After all of them.
+        requests: How many were measured.
+    """
 
     variant: str
     start: int
-    warm: int
+    middle: int
     end: int
     requests: int
 
     @property
     def growth_per_10k(self) -> float:
-        """Bytes that the process grew per 10,000 requests after the warm-up."""
-        return (self.end - self.warm) / self.requests * 10_000
+        """Bytes that the process grew per 10,000 requests in the second half of its life."""
+        return (self.end - self.middle) / (self.requests / 2) * 10_000
 
 
 class _Process:
@@ -81,7 +89,7 @@ async def _running(module: str, *arguments: str) -> AsyncIterator[_Process]:
         *("-m", module, *arguments),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
-        cwd=_ROOT,
+        cwd=ROOT,
         env=environment,
     )
     try:
@@ -100,7 +108,7 @@ async def run_fleet(*, rounds: int, block: int, warm_up: int, otlp: bool) -> tup
     """Start a process per variant, warm them up, measure ``rounds`` rounds, and end them.
 
     Args:
-        rounds: Rounds; in each, every scenario is measured once per variant, in an order that rotates.
+        rounds: An even number; in each, every scenario is measured once per variant, in an order that rotates.
         block: Requests per measurement.
         warm_up: Requests of each scenario before the first measurement.
         otlp: Export by OTLP/HTTP to the peer process, instead of to nobody.
@@ -123,8 +131,10 @@ async def run_fleet(*, rounds: int, block: int, warm_up: int, otlp: bool) -> tup
             for variant, server in servers.items():
                 await _prove(server, scenario, variant, requests[scenario.name, variant])
                 await load.send(server.port, requests[scenario.name, variant], warm_up)
-        warm = {variant: await server.ask() for variant, server in servers.items()}
+        middle = start
         for number in range(rounds):
+            if number == rounds // 2:
+                middle = {variant: await server.ask() for variant, server in servers.items()}
             for scenario in SCENARIOS:
                 for variant in _rotated(VARIANTS, number):
                     sent = requests[scenario.name, variant]
@@ -134,7 +144,7 @@ async def run_fleet(*, rounds: int, block: int, warm_up: int, otlp: bool) -> tup
             Memory(
                 variant,
                 int(start[variant]["resident"]),
-                int(warm[variant]["resident"]),
+                int(middle[variant]["resident"]),
                 int((await server.ask())["resident"]),
                 measured,
             )

@@ -9,6 +9,7 @@ of a run would cost more than some of what is compared.
 
 import asyncio
 import gc
+import os
 import sys
 import time
 from pathlib import Path
@@ -52,7 +53,7 @@ async def main(variant: str, peer_url: str, otlp_endpoint: str) -> None:
 
 def _resident_bytes() -> int:
     pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * 4096
+    return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 if __name__ == "__main__":

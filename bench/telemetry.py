@@ -57,9 +57,7 @@ class Telemetry:
 
     def _instrument_stock(self) -> TracerProvider:
         from opentelemetry.instrumentation.aiohttp_client import AioHttpClientInstrumentor
-        from opentelemetry.instrumentation.aiohttp_server import (
-            AioHttpServerInstrumentor,  # type: ignore[attr-defined]  # untyped package
-        )
+        from opentelemetry.instrumentation.aiohttp_server import AioHttpServerInstrumentor
 
         provider = TracerProvider()
         provider.add_span_processor(BatchSpanProcessor(self._exporter))

@@ -23,6 +23,7 @@ from otel_backendai.names import EVENT_SOURCE, EVENT_TIMESTAMP, HEADER_RESPONSE_
 from otel_backendai.propagators.event_metadata import extract_event as extract_event_metadata
 from otel_backendai.propagators.event_metadata import inject_event_metadata
 from otel_backendai.propagators.rpc_body import extract_rpc_body, inject_rpc_body
+from otel_backendai.propagators.w3c import field
 
 __all__ = [
     "EventMetadata",
@@ -80,17 +81,18 @@ async def request_id_middleware(request: Any, handler: Callable[[Any], Awaitable
         return await handler(request)
     context, _ = _with_request_id(extract_request_headers(request.headers), ORIGIN_HTTP)
     token = context_api.attach(context)
-    value = _request_id.read(context) or ""
+    answered: Any = None
     try:
-        response = await handler(request)
-        if not response.prepared:
-            response.headers.setdefault(HEADER_RESPONSE_REQUEST_ID, value)
-        return response
+        answered = await handler(request)
     except web.HTTPException as error:
-        error.headers.setdefault(HEADER_RESPONSE_REQUEST_ID, value)
+        answered = error
         raise
     finally:
         context_api.detach(token)
+        # A handler may answer what is no response; aiohttp says so itself.
+        if isinstance(answered, web.StreamResponse) and not answered.prepared:
+            answered.headers.setdefault(HEADER_RESPONSE_REQUEST_ID, _request_id.read(context) or "")
+    return answered
 
 
 # What `aiohttp.web.middleware` sets; importing aiohttp.web for it would cost every process 200 ms.
@@ -125,7 +127,7 @@ class EventMetadata:
         """Return what ``metadata`` says; whatever is missing, of another type or not acceptable is ``None``."""
         if not isinstance(metadata, Mapping):
             return cls(None, None, None)
-        value, source, timestamp = (metadata.get(name) for name in (REQUEST_ID, EVENT_SOURCE, EVENT_TIMESTAMP))
+        value, source, timestamp = (field(metadata, name) for name in (REQUEST_ID, EVENT_SOURCE, EVENT_TIMESTAMP))
         return cls(
             value if _request_id.is_acceptable(value) else None,
             _parse_timestamp(timestamp),

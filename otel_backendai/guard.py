@@ -13,6 +13,7 @@ A guard covers our statements only, never the wrapped call, so the application's
 import logging
 import os
 from contextlib import suppress
+from contextvars import ContextVar
 from types import TracebackType
 
 from otel_backendai.names import SETTING_STRICT
@@ -21,6 +22,9 @@ _logger = logging.getLogger(__name__)
 
 # True in our own test suite: there a bug has to fail a test instead of hiding behind the guard.
 strict = os.environ.get(SETTING_STRICT) == "1"
+
+# A guard in the way of log records must not report by a log record that fails in turn, for ever.
+_reporting: ContextVar[bool] = ContextVar("otel_backendai_guard_reporting", default=False)
 
 
 class Guard:
@@ -49,6 +53,9 @@ class Guard:
         if strict or not issubclass(kind, Exception):
             return False
         # The class only: the text of an exception may quote what a hostile client sent.
-        with suppress(Exception):  # the application's logging may raise, too
-            _logger.debug("%s failed: %s", self._where, kind.__qualname__)
+        if not _reporting.get():
+            token = _reporting.set(True)
+            with suppress(Exception):  # the application's logging may raise, too
+                _logger.debug("%s failed: %s", self._where, kind.__qualname__)
+            _reporting.reset(token)
         return True

@@ -131,7 +131,7 @@ def _consumer_scope(
     event = clean_text(event)
     attributes = _attributes(event, "process", "process", stream, origin)
     if message_id is not None:
-        attributes[MESSAGING_MESSAGE_ID] = message_id
+        attributes[MESSAGING_MESSAGE_ID] = clean_text(message_id)
     sender = get_current_span(context).get_span_context()
     links: list[Link] = []
     if sender.is_valid and (redelivered or _is_repeated(carrier) or _is_old(message_id)):
@@ -142,7 +142,7 @@ def _consumer_scope(
 
 def _is_repeated(carrier: object) -> bool:
     count = text(field(carrier, EVENT_RETRY_COUNT)) if isinstance(carrier, Mapping) else None
-    return count is not None and count.isdecimal() and int(count) > 0
+    return count is not None and count.isdecimal() and count.strip("0") != ""
 
 
 def _is_old(message_id: str | None) -> bool:

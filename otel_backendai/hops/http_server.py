@@ -39,6 +39,7 @@ from otel_backendai.propagators.http_headers import HttpHeadersPropagator
 HOP = Hop("http_server")
 
 _BEGIN = Guard("http server: begin")
+_EXTRACT = Guard("http server: global propagator")
 _FINISH = Guard("http server: finish")
 _HEADER = Guard("http server: response header")
 
@@ -131,8 +132,10 @@ def _server_scope(request: Any) -> SpanScope:
 
 def extract_request_headers(headers: Mapping[str, str]) -> Context:
     """Return a fresh context with what the headers of a request bring: trace, baggage, an acceptable request ID."""
-    # An empty composite (OTEL_PROPAGATORS=none) may return None.
-    context = propagate.extract(headers, Context(), _HEADERS_GETTER) or Context()
+    context = Context()
+    with _EXTRACT:
+        # An empty composite (OTEL_PROPAGATORS=none) may return None.
+        context = propagate.extract(headers, context, _HEADERS_GETTER) or context
     return _REQUEST_ID_HEADERS.extract(headers, context, _HEADERS_GETTER)
 
 

@@ -46,15 +46,17 @@ class RequestIdFilter(logging.Filter):
 
 def _stamp(record: logging.LogRecord) -> None:
     attributes = record.__dict__
-    if attributes.get(LOG_REQUEST_ID) is None:
+    # None counts as absent (Backend.AI passes `request_id=None` in `extra`), unless we have written it: a record that
+    # was made outside of any request and is handed on inside one (a relay) stays without.
+    stamped = LOG_TRACE_ID in attributes and LOG_SPAN_ID in attributes
+    if LOG_REQUEST_ID not in attributes or (attributes[LOG_REQUEST_ID] is None and not stamped):
         attributes[LOG_REQUEST_ID] = request_id.read()
-    if LOG_TRACE_ID not in attributes:
-        span_context = get_current_span().get_span_context()
-        if span_context.is_valid:
-            attributes[LOG_TRACE_ID] = format_trace_id(span_context.trace_id)
-            attributes[LOG_SPAN_ID] = format_span_id(span_context.span_id)
-        else:
-            attributes[LOG_TRACE_ID] = attributes[LOG_SPAN_ID] = NO_SPAN
+    if stamped:
+        return
+    span_context = get_current_span().get_span_context()
+    valid = span_context.is_valid
+    attributes.setdefault(LOG_TRACE_ID, format_trace_id(span_context.trace_id) if valid else NO_SPAN)
+    attributes.setdefault(LOG_SPAN_ID, format_span_id(span_context.span_id) if valid else NO_SPAN)
 
 
 _FILTER = RequestIdFilter()

@@ -24,7 +24,7 @@ from otel_backendai import request_id
 from otel_backendai.component import component
 from otel_backendai.counters import count_minted
 from otel_backendai.guard import Guard
-from otel_backendai.names import ATTRIBUTE_ORIGIN_COMPONENT, ATTRIBUTE_ORIGIN_DETAIL
+from otel_backendai.names import ATTRIBUTE_ORIGIN_COMPONENT, ATTRIBUTE_ORIGIN_DETAIL, ATTRIBUTE_REQUEST_ID
 
 _OPEN = Guard("span scope: open")
 _CLOSE = Guard("span scope: close")
@@ -90,6 +90,10 @@ class SpanScope:
             if self._start is not None:
                 tracer, name, kind, attributes, links = self._start
                 self._start = None
+                value = request_id.read(self._context)
+                if value is not None:
+                    # At creation, so that samplers see it; a span processor can only come later.
+                    attributes = {**(attributes or {}), ATTRIBUTE_REQUEST_ID: value}
                 self.span = tracer.start_span(name, self._context, kind, attributes, links)
                 self._context = set_span_in_context(self.span, self._context)
         with _OPEN:

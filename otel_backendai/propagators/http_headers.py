@@ -41,7 +41,9 @@ class HttpHeadersPropagator(TextMapPropagator):
         found = Context() if context is None else context
         with _EXTRACT:
             for name in REQUEST_ID_HEADERS:
-                values = getter.get(carrier, name) or getter.get(carrier, name.lower())
+                values = getter.get(carrier, name)
+                if not values and type(carrier) is dict:  # the only headers in use whose case matters
+                    values = getter.get(carrier, name.lower())
                 if not values:
                     continue
                 value = values[0] if len(values) == 1 else None

@@ -8,9 +8,11 @@ import re
 # Attributes that hold a URL or a query: current and former HTTP conventions.
 URL_ATTRIBUTES = ("url.full", "url.query", "http.url", "http.target")
 
-# tus and download tokens (storage-proxy), app-proxy tokens, access keys and signatures of older clients.
+# Upload, download and app-proxy tokens of Backend.AI, keys and signatures of its older clients, and what the HTTP
+# conventions list (AWSAccessKeyId, Signature, sig, X-Goog-Signature).
 _SECRET = re.compile(
-    r"(?P<name>(?:^|[?&;])(?:[a-z0-9_-]*token|(?:access|secret|api)_?key|signature|sig|password|passwd|jwt))=[^&;#]*",
+    r"(?P<name>(?:^|[?&;])(?:[\w-]*(?:token|signature|secret|password|passwd|credential)"
+    r"|[\w-]*(?:access|secret|api)_?key(?:_?id)?|sig|jwt))=[^&;#]*",
     re.IGNORECASE,
 )
 REDACTED = "REDACTED"

@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Mapping
 from typing import Any
 
-from opentelemetry.sdk.resources import Resource, ResourceDetector
+from opentelemetry.sdk.resources import OTELResourceDetector, Resource, ResourceDetector
 from opentelemetry.semconv.attributes.service_attributes import SERVICE_NAME
 
 from otel_backendai.component import component
@@ -86,10 +86,16 @@ class BackendAIResourceDetector(ResourceDetector):
     """Entry point ``backendai``: ``service.name`` by component, for those who keep the stock configurator."""
 
     def detect(self) -> Resource:
-        """Return the component as ``service.name``, instance ID and pid; the name is absent outside of Backend.AI."""
-        process: dict[str, Any] = {SERVICE_INSTANCE_ID: str(uuid.uuid4()), PROCESS_PID: os.getpid()}
+        """Return the component as ``service.name``, instance ID and pid; each absent where the operator has set it.
+
+        Detectors are merged in no stated order, so what the operator set can only win by our silence.
+        """
+        found: dict[str, Any] = {SERVICE_INSTANCE_ID: str(uuid.uuid4()), PROCESS_PID: os.getpid()}
         name = component()
-        return Resource({SERVICE_NAME: name, **process} if name else process)
+        if name:
+            found[SERVICE_NAME] = name
+        given = OTELResourceDetector().detect().attributes
+        return Resource({key: value for key, value in found.items() if key not in given})
 
     def complete(self, base: Resource) -> Resource:
         """Return the service name that ``base`` lacks, if this process is a component of Backend.AI."""

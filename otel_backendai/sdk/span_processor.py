@@ -23,13 +23,15 @@ class RequestIdSpanProcessor(SpanProcessor):
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
         """Set the request ID of ``parent_context`` (default: current), and redact URLs that the span brought."""
         with _START:
+            attributes = span.attributes or {}
+            if ATTRIBUTE_REQUEST_ID in attributes:
+                return  # a span of our own hops, which write no URL
             value = request_id.read(parent_context)
             if value is not None:
                 span.set_attribute(ATTRIBUTE_REQUEST_ID, value)
-            attributes = span.attributes
-            if attributes:
-                for name in URL_ATTRIBUTES:
-                    url = attributes.get(name)
+            for name in URL_ATTRIBUTES:
+                if name in attributes:
+                    url = attributes[name]
                     if isinstance(url, str) and (redacted := redact_url(url)) is not url:
                         span.set_attribute(name, redacted)
 
