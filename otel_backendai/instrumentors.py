@@ -48,6 +48,20 @@ class HttpServerInstrumentor(_HopInstrumentor):
 
         return HOP
 
+    def _instrument(self, **kwargs: Any) -> None:
+        from otel_backendai.hops.contrib_server import GUARDING
+
+        with _INSTRUMENT:
+            GUARDING.install()
+        super()._instrument(**kwargs)
+
+    def _uninstrument(self, **kwargs: Any) -> None:
+        from otel_backendai.hops.contrib_server import GUARDING
+
+        super()._uninstrument(**kwargs)
+        with _INSTRUMENT:
+            GUARDING.uninstall()
+
 
 class HttpClientInstrumentor(_HopInstrumentor):
     """HTTP out, entry point ``backendai_http_client``."""

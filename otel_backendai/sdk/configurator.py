@@ -10,7 +10,8 @@ without ours ``opentelemetry-instrument`` would export nothing.
 import logging
 import os
 from collections.abc import Callable
-from importlib.metadata import entry_points
+from functools import partial
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 from opentelemetry import trace
@@ -91,31 +92,56 @@ def configure(auto_instrumentation_version: str | None = None) -> None:
 
 def _exporters(signal: str, default: str) -> list[Callable[[], Any]]:
     """The exporter factories that ``OTEL_*_EXPORTER`` names; a missing one is reported once and left out."""
-    names = [name.strip() for name in os.environ.get(f"OTEL_{signal.upper()}_EXPORTER", default).split(",")]
+    names = [name.strip() for name in (os.environ.get(f"OTEL_{signal.upper()}_EXPORTER") or default).split(",")]
     found = (
-        _load(f"opentelemetry_{signal}_exporter", _otlp_name(signal) if name == "otlp" else name)
+        _entry_point(f"opentelemetry_{signal}_exporter", _otlp_name(signal) if name == "otlp" else name)
         for name in names
         if name not in ("", "none")
     )
-    return [factory for factory in found if factory is not None]
+    # Loaded in the exporting thread, with the first batch: protobuf or gRPC cost every start half a second, and gRPC
+    # must not exist before the fork.
+    return [partial(_make_exporter, entry_point) for entry_point in found if entry_point is not None]
+
+
+def _make_exporter(entry_point: EntryPoint) -> Any:
+    try:
+        return entry_point.load()()
+    except Exception as error:
+        _logger.warning("exporter %r cannot be made, nothing is exported by it: %s", entry_point.name, error)
+        return _NoExporter()
+
+
+class _NoExporter:
+    """Stands for an exporter that cannot be made, so that the failure is reported once and not per batch."""
+
+    def export(self, batch: object) -> None:
+        """Drop ``batch``."""
+
+    def shutdown(self) -> None:
+        """Do nothing."""
 
 
 def _otlp_name(signal: str) -> str:
     protocol = os.environ.get(f"OTEL_EXPORTER_OTLP_{signal.upper()}_PROTOCOL") or os.environ.get(
-        "OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf"
+        "OTEL_EXPORTER_OTLP_PROTOCOL", ""
     )
     return "otlp_proto_grpc" if protocol.strip() == "grpc" else "otlp_proto_http"
 
 
+def _entry_point(group: str, name: str) -> EntryPoint | None:
+    found = next(iter(entry_points(group=group, name=name)), None)
+    if found is None:
+        _logger.warning("nothing installed offers %s %r (pip install 'otel-backendai[otlp]' brings OTLP)", group, name)
+    return found
+
+
 def _load(group: str, name: str) -> Any:
-    for entry_point in entry_points(group=group, name=name):
-        try:
-            return entry_point.load()
-        except ImportError as error:
-            _logger.warning("%s %r cannot be imported: %s", group, name, error)
-            return None
-    _logger.warning("nothing installed offers %s %r (pip install 'otel-backendai[otlp]' brings OTLP)", group, name)
-    return None
+    found = _entry_point(group, name)
+    try:
+        return None if found is None else found.load()
+    except ImportError as error:
+        _logger.warning("%s %r cannot be imported: %s", group, name, error)
+        return None
 
 
 def _sampler() -> Any:
@@ -125,6 +151,6 @@ def _sampler() -> Any:
 
 
 def _id_generator() -> Any:
-    name = os.environ.get("OTEL_PYTHON_ID_GENERATOR", "backendai").strip()
+    name = os.environ.get("OTEL_PYTHON_ID_GENERATOR", "").strip() or "backendai"
     factory = _load("opentelemetry_id_generator", name)
     return None if factory is None else factory()

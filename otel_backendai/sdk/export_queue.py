@@ -84,7 +84,7 @@ class ExportQueue(Generic[T]):
             return
         if self._thread is None:
             self._start()
-        elif len(self._items) >= self._max_batch:
+        if len(self._items) >= self._max_batch:
             self._wake.set()
 
     def suspend(self, timeout: float) -> None:
@@ -93,12 +93,13 @@ class ExportQueue(Generic[T]):
         Args:
             timeout: Seconds to wait at the most.
         """
+        deadline = time.monotonic() + timeout
         self.flush(timeout)
         self._suspended = True
         thread, self._thread = self._thread, None
         self._wake.set()
         if thread is not None:
-            thread.join(timeout)
+            thread.join(max(0.0, deadline - time.monotonic()))
 
     def flush(self, timeout: float) -> bool:
         """Send what is queued and return whether all of it went out within ``timeout`` seconds."""

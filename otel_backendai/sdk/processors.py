@@ -3,6 +3,7 @@
 
 """The exporting processors: they hand finished spans and log records to a queue and do nothing else."""
 
+import math
 import os
 from collections.abc import Callable
 from typing import Any
@@ -23,7 +24,7 @@ def _number(name: str, default: float) -> float:
         value = float(os.environ.get(name, ""))
     except ValueError:
         return default
-    return value if value > 0 else default
+    return value if 0 < value < math.inf else default
 
 
 def make_queue(prefix: str, name: str, make_exporter: Callable[[], Exporter], delay: float) -> ExportQueue[Any]:
