@@ -3,8 +3,6 @@
 
 """``python -m otel_backendai``: the command ``otel-backendai``."""
 
-import sys
-
 from otel_backendai.cli import main
 
-sys.exit(main())
+main()

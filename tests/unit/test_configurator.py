@@ -1,0 +1,196 @@
+# Copyright The otel-backendai Authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""The configurator, in fresh processes under ``opentelemetry-instrument`` and without."""
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.unit.conftest import run_python
+
+SHOW = """
+import json, logging, sys
+from opentelemetry import trace, _logs
+provider = trace.get_tracer_provider()
+sampler = getattr(provider, "sampler", None)
+print(json.dumps({
+    "provider": type(provider).__module__,
+    "processors": [
+        type(p).__name__ for p in getattr(getattr(provider, "_active_span_processor", 0), "_span_processors", ())
+    ],
+    "logs": type(_logs.get_logger_provider()).__module__,
+    "sampler": sampler.get_description() if sampler else "",
+    "ids": type(getattr(provider, "id_generator", None)).__module__,
+    "service": getattr(provider, "resource", None) and provider.resource.attributes.get("service.name"),
+    "heavy": sorted({m.partition(".")[0] for m in sys.modules} & {"grpc", "requests"}) +
+             sorted(m for m in sys.modules if m == "google.protobuf"),
+    "handlers": len(logging.getLogger().handlers),
+}))
+"""
+
+
+CONFIGURE = """
+from otel_backendai.sdk.configurator import BackendAIConfigurator
+BackendAIConfigurator().configure(auto_instrumentation_version="1.0")
+"""
+
+
+def configured(
+    component: str | None = "manager", launcher: bool = False, /, **environment: str
+) -> tuple[dict[str, Any], str]:
+    """What a process sees once the configurator has run, and what it wrote to stderr."""
+    environment.setdefault("OTEL_METRICS_EXPORTER", "none")
+    environment.setdefault("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
+    environment.setdefault("OTEL_BACKENDAI_FLUSH_TIMEOUT", "0.2")
+    if component:
+        environment["OTEL_BACKENDAI_COMPONENT"] = component
+    code = SHOW if launcher else CONFIGURE + SHOW
+    done = run_python(code, launcher, OTEL_PYTHON_CONFIGURATOR="backendai", **environment)
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr, done.stderr
+    return json.loads(done.stdout.strip().splitlines()[-1]), done.stderr
+
+
+def test_in_a_component() -> None:
+    """An SDK provider with request IDs, our queue, private random IDs; the component's name; no log export unasked."""
+    seen, _ = configured("manager", True)
+    assert seen["provider"] == "opentelemetry.sdk.trace"
+    assert seen["processors"] == ["RequestIdSpanProcessor", "QueueSpanProcessor"]
+    assert seen["service"] == "manager"
+    assert seen["ids"] == "otel_backendai.sdk.id_generator"
+    assert not seen["logs"].startswith("opentelemetry.sdk")
+    assert seen["handlers"] == 0
+
+
+def test_nothing_heavy_is_imported_before_there_is_something_to_send() -> None:
+    """No protobuf, no grpc, no requests at the start of a component, with traces and logs to be exported."""
+    assert configured(OTEL_LOGS_EXPORTER="otlp")[0]["heavy"] == []
+    assert configured(OTEL_EXPORTER_OTLP_PROTOCOL="grpc")[0]["heavy"] == []
+
+
+def test_logs_when_asked() -> None:
+    """`OTEL_LOGS_EXPORTER=otlp`: a logger provider, and still no handler on the root logger."""
+    seen, _ = configured(OTEL_LOGS_EXPORTER="otlp")
+    assert seen["logs"].startswith("opentelemetry.sdk")
+    assert seen["handlers"] == 0
+
+
+def test_outside_of_a_component_it_is_the_stock_one() -> None:
+    """What the SDK's own configurator does, with its processors; only the request ID is added."""
+    seen, _ = configured(None, True, OTEL_TRACES_EXPORTER="console")
+    assert seen["provider"] == "opentelemetry.sdk.trace"
+    assert "QueueSpanProcessor" not in seen["processors"]
+    assert seen["processors"].count("BatchSpanProcessor") == 1
+    assert seen["processors"].count("RequestIdSpanProcessor") == 1
+    assert seen["service"].startswith("unknown_service")
+
+
+@pytest.mark.parametrize("value", ["true", " TRUE "])
+def test_the_sdk_can_be_disabled(value: str) -> None:
+    """`OTEL_SDK_DISABLED`: no provider of the SDK, and the application runs."""
+    assert not configured(OTEL_SDK_DISABLED=value)[0]["provider"].startswith("opentelemetry.sdk")
+
+
+@pytest.mark.parametrize("signal", ["TRACES", "LOGS"])
+def test_an_unknown_exporter(signal: str) -> None:
+    """A name that nothing installed offers: one warning that names it, and the application runs."""
+    seen, errors = configured(**{f"OTEL_{signal}_EXPORTER": "nonesuch"})
+    assert seen["provider"] == "opentelemetry.sdk.trace"
+    assert errors.count("nonesuch") == 1
+
+
+def test_several_exporters_and_none() -> None:
+    """A list gives a queue each, unknown names among them are left out; `none` gives none."""
+    seen, errors = configured(OTEL_TRACES_EXPORTER="otlp, console,nonesuch")
+    assert seen["processors"].count("QueueSpanProcessor") == 2
+    assert errors.count("nonesuch") == 1
+    assert configured(OTEL_TRACES_EXPORTER="none")[0]["processors"] == ["RequestIdSpanProcessor"]
+
+
+def test_an_empty_setting_is_as_if_unset() -> None:
+    """The specification: an empty environment variable counts as absent."""
+    assert "QueueSpanProcessor" in configured(OTEL_TRACES_EXPORTER="")[0]["processors"]
+    seen, errors = configured(OTEL_PYTHON_ID_GENERATOR="", OTEL_EXPORTER_OTLP_PROTOCOL="", OTEL_TRACES_SAMPLER="")
+    assert seen["ids"] == "otel_backendai.sdk.id_generator"
+    assert "nothing installed" not in errors
+
+
+def test_samplers() -> None:
+    """Ours by name, with its argument; the built-in ones as ever; an unknown one samples as by default."""
+    ours = configured(OTEL_TRACES_SAMPLER="backendai_request_id_ratio", OTEL_TRACES_SAMPLER_ARG="0.25")[0]["sampler"]
+    assert "BackendAIRequestIdRatio{0.25}" in ours
+    assert configured(OTEL_TRACES_SAMPLER="always_off")[0]["sampler"] == "AlwaysOffSampler"
+    seen, errors = configured(OTEL_TRACES_SAMPLER="nonesuch")
+    assert seen["sampler"].startswith("ParentBased{root:AlwaysOnSampler")
+    assert "nonesuch" in errors
+
+
+def test_our_sampler_with_the_stock_configurator() -> None:
+    """Its entry point works outside of a component as well."""
+    seen, _ = configured(
+        None,
+        OTEL_TRACES_EXPORTER="none",
+        OTEL_TRACES_SAMPLER="backendai_request_id_ratio",
+        OTEL_TRACES_SAMPLER_ARG="0.25",
+    )
+    assert "BackendAIRequestIdRatio{0.25}" in seen["sampler"]
+
+
+def test_an_existing_provider_is_kept() -> None:
+    """An application that came first keeps its provider; it gets the request ID, once."""
+    code = (
+        """
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+mine = TracerProvider()
+trace.set_tracer_provider(mine)
+from otel_backendai.sdk.configurator import BackendAIConfigurator
+BackendAIConfigurator().configure()
+BackendAIConfigurator().configure(auto_instrumentation_version="1")
+assert trace.get_tracer_provider() is mine
+"""
+        + SHOW
+    )
+    done = run_python(code, OTEL_BACKENDAI_COMPONENT="manager")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["processors"] == ["RequestIdSpanProcessor"]
+
+
+def test_a_failing_exporter_does_not_stop_the_process() -> None:
+    """Nobody listens: a span is made, the process ends by itself, in time, with its own exit code."""
+    code = """
+from opentelemetry import trace
+with trace.get_tracer("t").start_as_current_span("s"):
+    print("{}")
+raise SystemExit(7)
+"""
+    done = run_python(
+        code,
+        True,
+        OTEL_PYTHON_CONFIGURATOR="backendai",
+        OTEL_BACKENDAI_COMPONENT="manager",
+        OTEL_METRICS_EXPORTER="none",
+        OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:9",
+        OTEL_BACKENDAI_FLUSH_TIMEOUT="0.5",
+    )
+    assert done.returncode == 7
+
+
+def test_what_a_process_made_is_sent_at_its_end() -> None:
+    """Without any fork: the exit flush, within its budget, in a component."""
+    code = """
+from opentelemetry import trace
+with trace.get_tracer("t").start_as_current_span("at the end"):
+    pass
+"""
+    done = run_python(
+        code,
+        True,
+        OTEL_PYTHON_CONFIGURATOR="backendai",
+        OTEL_BACKENDAI_COMPONENT="manager",
+        OTEL_TRACES_EXPORTER="console",
+        OTEL_METRICS_EXPORTER="none",
+    )
+    assert done.stdout.count('"name": "at the end"') == 1

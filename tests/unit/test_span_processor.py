@@ -1,0 +1,172 @@
+# Copyright The otel-backendai Authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""The request ID on every span, and secrets off it."""
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from opentelemetry import baggage, trace
+from opentelemetry import context as context_api
+from opentelemetry.context import Context
+from opentelemetry.sdk.trace import Span, SpanProcessor, TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+from otel_backendai import request_id
+from otel_backendai.api import bind_request_id
+from otel_backendai.sdk.redaction import redact_url
+from otel_backendai.sdk.span_processor import RequestIdSpanProcessor, equip
+from tests.conftest import Telemetry
+from tests.unit.hostile import any_value
+
+NAME = "backendai.request.id"
+
+
+def test_the_interface_is_that_of_the_sdk() -> None:
+    """Drift: every public method of SpanProcessor has its parameters in ours."""
+    for name, theirs in inspect.getmembers(SpanProcessor, inspect.isfunction):
+        if name.startswith("_"):
+            continue
+        own = getattr(RequestIdSpanProcessor, name)
+        assert list(inspect.signature(own).parameters) == list(inspect.signature(theirs).parameters)
+
+
+def attributes_of(telemetry: Telemetry) -> list[dict[str, Any]]:
+    """The attributes of all spans."""
+    return [dict(span.attributes or {}) for span in telemetry.spans]
+
+
+def test_spans_of_other_libraries_get_the_request_id(telemetry: Telemetry) -> None:
+    """A tracer that knows nothing of us: current context, explicit context, child of a child."""
+    tracer = telemetry.provider.get_tracer("a.database.library")
+    with bind_request_id("req-1"), tracer.start_as_current_span("outer"), tracer.start_as_current_span("inner"):
+        pass
+    tracer.start_span("explicit", context=request_id.bind("req-2", Context())).end()
+    tracer.start_span("none").end()
+    assert [attributes.get(NAME) for attributes in attributes_of(telemetry)] == ["req-1", "req-1", "req-2", None]
+
+
+def test_an_explicit_context_wins_over_the_current_one(telemetry: Telemetry) -> None:
+    """A span that is started for another request names that one; one started in no context names none."""
+    tracer = telemetry.provider.get_tracer("other")
+    with bind_request_id("current"):
+        tracer.start_span("other", context=request_id.bind("other", Context())).end()
+        tracer.start_span("nobody's", context=Context()).end()
+    assert [attributes.get(NAME) for attributes in attributes_of(telemetry)] == ["other", None]
+
+
+@any_value
+def test_hostile_baggage_reaches_no_span(make: Callable[[], Any], telemetry: Telemetry) -> None:
+    """Only an acceptable ID becomes an attribute."""
+    token = context_api.attach(baggage.set_baggage(NAME, make()))
+    try:
+        telemetry.provider.get_tracer("other").start_span("s").end()
+    finally:
+        context_api.detach(token)
+    assert attributes_of(telemetry) == [{}]
+
+
+SECRETS = [
+    ("https://s/upload?token=eyJ.abc.def", "https://s/upload?token=REDACTED"),
+    ("https://s/upload?a=1&token=x&b=2", "https://s/upload?a=1&token=REDACTED&b=2"),
+    ("token=x&session_token=y", "token=REDACTED&session_token=REDACTED"),
+    ("/tus?TOKEN=x#part", "/tus?TOKEN=REDACTED#part"),
+    ("?a=1;auth-token=x", "?a=1;auth-token=REDACTED"),
+    ("?access_key=AKIA&secret_key=s&api_key=k", "?access_key=REDACTED&secret_key=REDACTED&api_key=REDACTED"),
+    ("?password=p&jwt=j&sig=s", "?password=REDACTED&jwt=REDACTED&sig=REDACTED"),
+    ("?token=a&token=b", "?token=REDACTED&token=REDACTED"),
+    ("?token=", "?token=REDACTED"),
+]
+
+
+@pytest.mark.parametrize(("url", "expected"), SECRETS)
+@pytest.mark.parametrize("attribute", ["url.full", "url.query", "http.url", "http.target"])
+def test_tokens_in_urls_are_redacted(attribute: str, url: str, expected: str, telemetry: Telemetry) -> None:
+    """Upload and session tokens stand in query strings: their values leave no process."""
+    telemetry.provider.get_tracer("other").start_span("s", attributes={attribute: url, "other": url}).end()
+    assert attributes_of(telemetry) == [{attribute: expected, "other": url}]
+
+
+@pytest.mark.parametrize("name", ["AWSAccessKeyId", "Signature", "sig", "X-Goog-Signature"])
+def test_what_the_http_conventions_list_is_redacted(name: str) -> None:
+    """`url.full` of the semantic conventions names four query parameters whose values are to be redacted."""
+    assert redact_url(f"https://s/o?a=1&{name}=secret&b=2") == f"https://s/o?a=1&{name}=REDACTED&b=2"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "https://s/path",
+        "https://s/token/x?a=1",
+        "https://s/?tokens=3&tokenize=1",
+        "/a=b?c=d",
+        "?mytokenx=1",
+        "=&=?",
+    ],
+)
+def test_urls_without_secrets_stay(url: str) -> None:
+    """The text itself, unchanged."""
+    assert redact_url(url) == url
+
+
+def test_a_long_url_is_redacted_in_linear_time() -> None:
+    """A megabyte of separators and word characters is no attack on the pattern; bounded by the test run itself."""
+    for url in ("?" * 300_000 + "=", "&a" * 300_000 + "=", "?" + "a-" * 500_000 + "=", "?token" * 100_000 + "="):
+        redact_url(url)
+
+
+def test_attributes_of_other_types_pass(telemetry: Telemetry) -> None:
+    """A library may set what it likes."""
+    telemetry.provider.get_tracer("other").start_span("s", attributes={"url.full": 5, "url.query": ("a", "b")}).end()
+    assert attributes_of(telemetry) == [{"url.full": 5, "url.query": ("a", "b")}]
+
+
+class BrokenSpan(Span):
+    """A span that refuses attributes."""
+
+    def set_attribute(self, key: str, value: Any) -> None:
+        """Raise."""
+        raise RuntimeError("no attributes")
+
+
+@pytest.mark.usefixtures("lenient")
+def test_a_span_that_refuses_attributes_costs_nothing() -> None:
+    """Rule 1: `on_start` runs inside of `start_span` of the application."""
+    # `__new__`: the SDK's spans are made by tracers only.
+    processor = RequestIdSpanProcessor()
+    broken: BrokenSpan = object.__new__(BrokenSpan)
+    processor.on_start(broken, request_id.bind("req-1", Context()))
+
+
+def test_equipping_is_done_once() -> None:
+    """Two loaders, one processor; what is no provider of the SDK is left alone."""
+    provider = TracerProvider(shutdown_on_exit=False)
+    exporter = InMemorySpanExporter()
+    counted: list[str] = []
+
+    class Counting(SpanProcessor):
+        def on_start(self, span: Span, parent_context: Context | None = None) -> None:
+            counted.append(str((span.attributes or {}).get(NAME)))
+
+    for _ in range(3):
+        equip(provider)
+    processors = provider._active_span_processor._span_processors
+    assert len(processors) == 1
+    provider.add_span_processor(Counting())
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    with bind_request_id("req-1"):
+        provider.get_tracer("t").start_span("s").end()
+    assert counted == ["req-1"]
+    for other in (None, object(), trace.NoOpTracerProvider(), trace.ProxyTracerProvider()):
+        equip(other)
+
+
+def test_flush_and_shutdown() -> None:
+    """There is nothing to wait for."""
+    processor = RequestIdSpanProcessor()
+    assert processor.force_flush() is True
+    processor.shutdown()
