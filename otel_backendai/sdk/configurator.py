@@ -11,7 +11,7 @@ import logging
 import os
 from collections.abc import Callable
 from functools import partial
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import entry_points
 from typing import Any
 
 from opentelemetry import trace
@@ -93,21 +93,21 @@ def configure(auto_instrumentation_version: str | None = None) -> None:
 def _exporters(signal: str, default: str) -> list[Callable[[], Any]]:
     """The exporter factories that ``OTEL_*_EXPORTER`` names; a missing one is reported once and left out."""
     names = [name.strip() for name in (os.environ.get(f"OTEL_{signal.upper()}_EXPORTER") or default).split(",")]
+    # Imported here, once for all workers, and not in the exporting thread: a fork in the middle of an import leaves the
+    # module's lock taken in the child for ever. The exporter itself, with its sockets, is made by each process.
     found = (
-        _entry_point(f"opentelemetry_{signal}_exporter", _otlp_name(signal) if name == "otlp" else name)
+        _load(f"opentelemetry_{signal}_exporter", _otlp_name(signal) if name == "otlp" else name)
         for name in names
         if name not in ("", "none")
     )
-    # Loaded in the exporting thread, with the first batch: protobuf or gRPC cost every start half a second, and gRPC
-    # must not exist before the fork.
-    return [partial(_make_exporter, entry_point) for entry_point in found if entry_point is not None]
+    return [partial(_make_exporter, factory) for factory in found if factory is not None]
 
 
-def _make_exporter(entry_point: EntryPoint) -> Any:
+def _make_exporter(factory: Callable[[], Any]) -> Any:
     try:
-        return entry_point.load()()
+        return factory()
     except Exception as error:
-        _logger.warning("exporter %r cannot be made, nothing is exported by it: %s", entry_point.name, error)
+        _logger.warning("%s cannot be made, nothing is exported by it: %s", factory, error)
         return _NoExporter()
 
 
@@ -128,18 +128,15 @@ def _otlp_name(signal: str) -> str:
     return "otlp_proto_grpc" if protocol.strip() == "grpc" else "otlp_proto_http"
 
 
-def _entry_point(group: str, name: str) -> EntryPoint | None:
+def _load(group: str, name: str) -> Any:
+    """What an entry point names; ``None``, and one warning, when nothing offers it or it cannot be imported."""
     found = next(iter(entry_points(group=group, name=name)), None)
     if found is None:
         _logger.warning("nothing installed offers %s %r (pip install 'otel-backendai[otlp]' brings OTLP)", group, name)
-    return found
-
-
-def _load(group: str, name: str) -> Any:
-    found = _entry_point(group, name)
+        return None
     try:
-        return None if found is None else found.load()
-    except ImportError as error:
+        return found.load()
+    except Exception as error:
         _logger.warning("%s %r cannot be imported: %s", group, name, error)
         return None
 

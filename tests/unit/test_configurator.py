@@ -64,10 +64,15 @@ def test_in_a_component() -> None:
     assert seen["handlers"] == 0
 
 
-def test_nothing_heavy_is_imported_before_there_is_something_to_send() -> None:
-    """No protobuf, no grpc, no requests at the start of a component, with traces and logs to be exported."""
-    assert configured(OTEL_LOGS_EXPORTER="otlp")[0]["heavy"] == []
-    assert configured(OTEL_EXPORTER_OTLP_PROTOCOL="grpc")[0]["heavy"] == []
+def test_nothing_heavy_is_imported_that_does_not_export() -> None:
+    """No protobuf, no grpc, no requests in a component that exports nothing, and no grpc for OTLP/HTTP."""
+    assert configured(OTEL_TRACES_EXPORTER="none")[0]["heavy"] == []
+    assert "grpc" not in configured(OTEL_LOGS_EXPORTER="otlp")[0]["heavy"]
+
+
+def test_the_exporter_is_imported_before_any_fork() -> None:
+    """In the main thread, once for all workers: a fork in the middle of an import leaves a lock taken in the child."""
+    assert "google.protobuf" in configured(OTEL_TRACES_EXPORTER="otlp")[0]["heavy"]
 
 
 def test_logs_when_asked() -> None:

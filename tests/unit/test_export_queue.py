@@ -3,16 +3,12 @@
 
 """The exporting thread: real threads, real forks, exporters that fail and hang."""
 
-import importlib
 import inspect
 import json
 import os
-import signal
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -329,35 +325,6 @@ def test_a_child_sends_nothing_of_its_parent(state: str, make: MakeQueue, export
     assert queue.flush(5)
     assert exporter.items == ["parent, sent", *(["hanging"] if state == "hanging" else []), "parent, queued"]
     assert len(built) == 1
-
-
-@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
-def test_a_fork_while_the_exporter_is_imported(
-    make: MakeQueue, exporter: Exporter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """No lock of ours exists at the fork: a module that our thread is just importing can be imported in the child.
-
-    The lock of a module that is being imported stays taken in a child for ever, and the application itself may want
-    `requests` or protobuf there.
-    """
-    name = "exporter_that_takes_its_time"
-    (tmp_path / f"{name}.py").write_text("import time; time.sleep(0.7)")
-    monkeypatch.syspath_prepend(str(tmp_path))
-
-    def build() -> Exporter:
-        importlib.import_module(name)
-        return exporter
-
-    def child() -> str:
-        signal.alarm(5)
-        importlib.import_module(name)
-        return "imported"
-
-    queue = make(max_batch=1, make_exporter=build)
-    queue.put("x")
-    until(lambda: name in sys.modules)
-    assert in_child(child) == "imported"
-    assert queue.flush(5)
 
 
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
