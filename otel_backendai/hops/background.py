@@ -74,79 +74,88 @@ def ensure_request_id(function: Callable[P, R]) -> Callable[P, R]:
     does not change. The span is a root unless a span without a request ID is current. A generator runs in the context
     step by step, so that nothing leaks to whoever iterates over it.
     """
-    name = function_name(function)
-    call = cast(Callable[..., Any], function)
-
     if inspect.isasyncgenfunction(function):
+        wrap: Callable[..., Any] = _run_asyncgen
+    elif inspect.isgeneratorfunction(function):
+        wrap = _run_generator
+    elif inspect.iscoroutinefunction(function):
+        wrap = _run_coroutine
+    else:
+        wrap = _run_plain
+    return cast(Callable[P, R], functools.wraps(function)(wrap(function_name(function), function)))
 
-        @functools.wraps(function)
-        async def run_asyncgen(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
-            scope = _scope_of_steps(name)
-            steps = call(*args, **kwargs)
-            step, argument = steps.asend, None
-            while True:
-                with scope:
-                    try:
-                        value = await step(argument)
-                    except StopAsyncIteration:
-                        return
-                    scope.keep_open()
+
+def _run_asyncgen(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    async def run(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
+        scope = _scope_of_steps(name)
+        steps = function(*args, **kwargs)
+        step, argument = steps.asend, None
+        while True:
+            with scope:
                 try:
-                    step, argument = steps.asend, (yield value)
-                except GeneratorExit:
-                    with scope:
-                        await steps.aclose()
+                    value = await step(argument)
+                except StopAsyncIteration:
+                    return
+                scope.keep_open()
+            try:
+                step, argument = steps.asend, (yield value)
+            except GeneratorExit:
+                with scope:
+                    await steps.aclose()
+                raise
+            except BaseException as error:
+                step, argument = steps.athrow, error
+
+    return run
+
+
+def _run_generator(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    def run(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
+        scope = _scope_of_steps(name)
+        steps = function(*args, **kwargs)
+        step, argument = steps.send, None
+        while True:
+            with scope:
+                try:
+                    value = step(argument)
+                except StopIteration as end:
+                    return end.value
+                scope.keep_open()
+            try:
+                step, argument = steps.send, (yield value)
+            except GeneratorExit:
+                with scope:
+                    closed = steps.close()
+                if closed is None:
                     raise
-                except BaseException as error:
-                    step, argument = steps.athrow, error
+                return closed  # what close() answers from 3.13 on
+            except BaseException as error:
+                step, argument = steps.throw, error
 
-        return cast(Callable[P, R], run_asyncgen)
+    return run
 
-    if inspect.isgeneratorfunction(function):
 
-        @functools.wraps(function)
-        def run_generator(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
-            scope = _scope_of_steps(name)
-            steps = call(*args, **kwargs)
-            step, argument = steps.send, None
-            while True:
-                with scope:
-                    try:
-                        value = step(argument)
-                    except StopIteration as end:
-                        return end.value
-                    scope.keep_open()
-                try:
-                    step, argument = steps.send, (yield value)
-                except GeneratorExit:
-                    with scope:
-                        closed = steps.close()
-                    if closed is None:
-                        raise
-                    return closed  # what close() answers from 3.13 on
-                except BaseException as error:
-                    step, argument = steps.throw, error
-
-        return cast(Callable[P, R], run_generator)
-
-    if inspect.iscoroutinefunction(function):
-
-        @functools.wraps(function)
-        async def run_coroutine(*args: Any, **kwargs: Any) -> Any:
-            with _scope_if_absent(name):
-                return await call(*args, **kwargs)
-
-        return cast(Callable[P, R], run_coroutine)
-
-    @functools.wraps(function)
-    def run_plain(*args: Any, **kwargs: Any) -> Any:
+def _run_coroutine(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    async def run(*args: Any, **kwargs: Any) -> Any:
         with _scope_if_absent(name):
-            return call(*args, **kwargs)
+            return await function(*args, **kwargs)
 
-    return cast(Callable[P, R], run_plain)
+    return run
 
 
-def _scope_if_absent(name: str) -> AbstractContextManager[object]:
+def _run_plain(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    def run(*args: Any, **kwargs: Any) -> Any:
+        with _scope_if_absent(name) as scope:
+            result = function(*args, **kwargs)
+            if scope is not None and inspect.iscoroutine(result):
+                # A plain function that hands a coroutine out (a partial, an object with an async __call__).
+                return scope.continued_by(result)
+            return result
+
+    return run
+
+
+def _scope_if_absent(name: str) -> AbstractContextManager[SpanScope | None]:
     return run_scope(name, context_api.get_current()) if request_id.read() is None else nullcontext()
 
 

@@ -13,7 +13,7 @@ template, and the span is named after it: twenty kinds of ``send events`` would 
 
 import inspect
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from opentelemetry import context as context_api
@@ -59,16 +59,10 @@ def _wrap_xadd(original: Callable[..., Any]) -> Callable[..., Any]:
             result = original(self, name, sent, *args, **kwargs)
             # The asynchronous client answers a coroutine; a pipeline answers itself and sends later.
             if inspect.iscoroutine(result):
-                scope.keep_open()
-                return _awaited(scope, result)
+                return scope.continued_by(result)
             return result
 
     return xadd
-
-
-async def _awaited(scope: SpanScope, sending: Awaitable[Any]) -> Any:
-    with scope:
-        return await sending
 
 
 def _is_new_event(fields: object) -> bool:

@@ -4,10 +4,10 @@
 """A span around one call: opened and closed under the guard, never across a ``yield``."""
 
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from contextvars import Token
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 from opentelemetry import context as context_api
 from opentelemetry.context import Context
@@ -25,6 +25,8 @@ from otel_backendai.component import component
 from otel_backendai.counters import count_minted
 from otel_backendai.guard import Guard
 from otel_backendai.names import ATTRIBUTE_ORIGIN_COMPONENT, ATTRIBUTE_ORIGIN_DETAIL, ATTRIBUTE_REQUEST_ID
+
+T = TypeVar("T")
 
 _OPEN = Guard("span scope: open")
 _CLOSE = Guard("span scope: close")
@@ -123,6 +125,16 @@ class SpanScope:
         then. So it is never current while somebody else runs.
         """
         self._kept_open = True
+
+    def continued_by(self, coroutine: Awaitable[T]) -> Awaitable[T]:
+        """Return a coroutine that awaits ``coroutine`` in this scope, which stays open for it after this block."""
+        self._kept_open = True
+
+        async def run() -> T:
+            with self:
+                return await coroutine
+
+        return run()
 
     def fail(self, error: Exception, error_type: str | None = None) -> None:
         """Mark the span as failed by ``error``, once. Cancellation never gets here: it is no ``Exception``, no failure.

@@ -117,9 +117,6 @@ class _NoExporter:
     def export(self, batch: object) -> None:
         """Drop ``batch``."""
 
-    def shutdown(self) -> None:
-        """Do nothing."""
-
 
 def _otlp_name(signal: str) -> str:
     protocol = os.environ.get(f"OTEL_EXPORTER_OTLP_{signal.upper()}_PROTOCOL") or os.environ.get(

@@ -15,6 +15,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, Generic, Protocol, TypeVar
 
 from opentelemetry.instrumentation.utils import suppress_instrumentation
@@ -31,9 +32,6 @@ class Exporter(Protocol):
 
     def export(self, batch: Sequence[Any], /) -> object:
         """Send ``batch``."""
-
-    def shutdown(self) -> None:
-        """Release what the exporter holds."""
 
 
 class ExportQueue(Generic[T]):
@@ -110,6 +108,8 @@ class ExportQueue(Generic[T]):
                 return True
             self._suspended = False
             self._start()
+        if self._thread is None:
+            return False
         deadline = time.monotonic() + timeout
         with self._idle:
             while self._items or self._busy:
@@ -139,13 +139,23 @@ class ExportQueue(Generic[T]):
                 self._export_all()
 
     def _export_all(self) -> None:
-        while self._items:
-            self._busy = True
-            batch = [self._items.popleft() for _ in range(min(len(self._items), self._max_batch))]
-            with _EXPORT:
-                if self._exporter is None:
-                    self._exporter = self._make_exporter()
-                self._exporter.export(batch)
-        with self._idle:
-            self._busy = False
-            self._idle.notify_all()
+        try:
+            while self._items:
+                self._busy = True
+                with _EXPORT:
+                    self._export_batch()
+        finally:
+            with self._idle:
+                self._busy = False
+                self._idle.notify_all()
+
+    def _export_batch(self) -> None:
+        batch: list[T] = []
+        # Resumed behind a thread that hung, there are two consumers for a moment: the deque decides, not its length.
+        with suppress(IndexError):
+            while len(batch) < self._max_batch:
+                batch.append(self._items.popleft())
+        if batch:
+            if self._exporter is None:
+                self._exporter = self._make_exporter()
+            self._exporter.export(batch)

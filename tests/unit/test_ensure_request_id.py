@@ -237,6 +237,24 @@ async def test_exceptions_pass(kind: str, telemetry: Telemetry) -> None:
     assert [event.name for event in span.events] == ["exception"]
 
 
+async def test_a_coroutine_that_a_plain_function_hands_out_runs_in_the_request(telemetry: Telemetry) -> None:
+    """A partial, or an object with an async `__call__`: the ID and the span last until the coroutine is through."""
+
+    class Task:
+        async def __call__(self) -> str | None:
+            await asyncio.sleep(0)
+            return current_request_id()
+
+    handed_out = ensure_request_id(Task())()
+    assert current_request_id() is None
+    assert not telemetry.spans
+    seen = await handed_out
+    (span,) = telemetry.spans
+    assert span.attributes is not None
+    assert span.attributes["backendai.request.id"] == seen
+    assert current_request_id() is None
+
+
 async def test_cancellation_is_no_failure(telemetry: Telemetry) -> None:
     """A cancelled run ends its span without an error."""
 

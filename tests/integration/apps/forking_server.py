@@ -11,7 +11,7 @@ import logging
 import os
 import random
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import aiotools
@@ -26,8 +26,8 @@ async def work(request: web.Request) -> web.Response:
     return web.json_response({"pid": os.getpid()})
 
 
-@aiotools.server
-async def worker(loop: asyncio.AbstractEventLoop, pidx: int, args: Sequence[Any]) -> AsyncIterator[None]:
+@aiotools.server_context
+async def worker(loop: asyncio.AbstractEventLoop, pidx: int, args: Sequence[Any]) -> Any:
     """One worker process."""
     # What some applications do at start; it must not make two workers produce the same trace IDs.
     random.seed(0)
