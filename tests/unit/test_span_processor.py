@@ -41,7 +41,7 @@ def attributes_of(telemetry: Telemetry) -> list[dict[str, Any]]:
 
 def test_spans_of_other_libraries_get_the_request_id(telemetry: Telemetry) -> None:
     """A tracer that knows nothing of us: current context, explicit context, child of a child."""
-    tracer = telemetry.provider.get_tracer("a.database.library")
+    tracer = telemetry.provider.get_tracer("a.database.driver")
     with bind_request_id("req-1"), tracer.start_as_current_span("outer"), tracer.start_as_current_span("inner"):
         pass
     tracer.start_span("explicit", context=request_id.bind("req-2", Context())).end()
