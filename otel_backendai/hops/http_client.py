@@ -9,11 +9,11 @@ who may see what is decided by our wrap of ``ClientSession._request``, where eve
 
 import inspect
 import os
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable
 from typing import Any
 from weakref import WeakSet
 
-from multidict import CIMultiDict
+from multidict import CIMultiDict, istr
 from opentelemetry import context as context_api
 from opentelemetry import propagate
 from opentelemetry.propagators.textmap import TextMapPropagator
@@ -27,6 +27,7 @@ from otel_backendai.hops.peers import is_peer, is_peer_host
 from otel_backendai.names import REQUEST_ID_HEADERS, SENT_REQUEST_ID_HEADERS, TRACEPARENT, W3C_FIELDS
 from otel_backendai.patching import Hop
 from otel_backendai.propagators.peers_only import (
+    TO_PEER,
     TO_THIRD_PARTY,
     Outbound,
     PeersOnlyPropagator,
@@ -42,6 +43,9 @@ _SESSIONS = Guard("http client: sessions")
 _CONTRIB_MARK = "_is_instrumented_by_opentelemetry"
 _OUR_MARK = "_is_otel_backendai"
 
+# `istr` spares the multi-dicts the folding of the case at each look-up.
+_REQUEST_ID_NAMES = tuple(map(istr, SENT_REQUEST_ID_HEADERS))
+
 
 class _HttpClientHop(Hop):
     """Also wraps the global propagator, and takes both out again."""
@@ -52,6 +56,8 @@ class _HttpClientHop(Hop):
         self._propagator: PeersOnlyPropagator | None = None
         self._sessions: WeakSet[Any] = WeakSet()
         self._configs: dict[bool, Any] = {}
+        # Every header that may be written into a call to a peer: ours, and those of the global propagator.
+        self.written: tuple[str, ...] = ()
 
     def install(self, tracer_provider: TracerProvider | None = None) -> None:
         if self.active:
@@ -62,6 +68,8 @@ class _HttpClientHop(Hop):
         if not isinstance(wrapped, PeersOnlyPropagator):
             self._propagator = PeersOnlyPropagator(wrapped)
             propagate.set_global_textmap(self._propagator)
+        names = {*REQUEST_ID_HEADERS, *W3C_FIELDS, *propagate.get_global_textmap().fields}
+        self.written = tuple({name.lower(): istr(name.lower()) for name in names}.values())
         super().install(tracer_provider)
 
     def uninstall(self) -> None:
@@ -121,8 +129,8 @@ async def _on_request_redirect(session: Any, trace_config_ctx: Any, params: Any)
         target = params.url.join(URL(location))
         if target.origin() == params.url.origin() or is_peer_host(target):
             return
-        for name in (*SENT_REQUEST_ID_HEADERS, *W3C_FIELDS, *propagate.get_global_textmap().fields):
-            if name.lower() not in outbound.set_by_application:
+        for name in HOP.written:
+            if name not in outbound.set_by_application:
                 params.headers.popall(name, None)
 
 
@@ -157,25 +165,26 @@ def _prepare(session: Any, str_or_url: Any, headers: Any) -> tuple[context_api.C
         base = getattr(session, "_base_url", None)
         url = base.join(url) if base is not None else url
     own: CIMultiDict[str] = CIMultiDict(headers or {})
-    defaults: Mapping[str, str] = session.headers
+    both = (own, session.headers)
     current = context_api.get_current()
-    if not is_peer(url, (own, defaults)):
+    if not is_peer(url, both):
         return with_outbound(TO_THIRD_PARTY, current), None
     _drop_ambient_traceparent(own)
-    set_by_application = frozenset(name.lower() for name in (*own, *defaults))
-    named = _named_by_application((own, defaults))
+    by_application = [name for name in HOP.written if name in own or name in both[1]]
+    named = _named_by_application(both) if by_application else None
     if named is not None:
         # What the peer will read: spans and baggage of this call have to agree with it.
         current = request_id.bind(named, current)
     value = request_id.read(current)
     if value is not None:
-        for name in SENT_REQUEST_ID_HEADERS:
-            if name.lower() not in set_by_application:
+        for name in _REQUEST_ID_NAMES:
+            if name not in own and name not in both[1]:
                 own[name] = value
-    return with_outbound(Outbound(to_peer=True, set_by_application=set_by_application), current), own
+    outbound = Outbound(to_peer=True, set_by_application=frozenset(by_application)) if by_application else TO_PEER
+    return with_outbound(outbound, current), own
 
 
-def _named_by_application(headers: Iterable[Mapping[str, str]]) -> str | None:
+def _named_by_application(headers: tuple[CIMultiDict[str], ...]) -> str | None:
     for some in headers:
         for name in REQUEST_ID_HEADERS:
             value = some.get(name)

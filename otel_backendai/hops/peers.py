@@ -4,19 +4,20 @@
 """Which outbound HTTP calls go to a Backend.AI service. Everything else is a third party and gets nothing of ours."""
 
 import os
-from collections.abc import Iterable, Mapping
 from functools import cache
 
+from multidict import CIMultiDict, istr
 from yarl import URL
 
 from otel_backendai.component import component
 from otel_backendai.names import SETTING_PEERS
 
-# Set by Backend.AI's own clients from 23.09 to 26.9 (to storage-proxy, app-proxy, agent watcher); lower case.
-MARKER_HEADERS = frozenset({"x-backendai-storage-auth-token", "x-backendai-token", "x-backendai-watcher-token"})
+# Set by Backend.AI's own clients from 23.09 to 26.9 (to storage-proxy, app-proxy, agent watcher).
+MARKER_HEADERS = tuple(map(istr, ("X-BackendAI-Storage-Auth-Token", "X-BackendAI-Token", "X-BackendAI-Watcher-Token")))
 
 # `Authorization: BackendAI ...` marks a peer only where it signs requests to the own cluster: elsewhere it also signs
 # those to remote reservoirs, which are another trust domain.
+AUTHORIZATION = istr("Authorization")
 SIGNING_COMPONENTS = frozenset({"webserver", "client"})
 
 # The one call of the manager to the app-proxy that carries no marker.
@@ -46,15 +47,14 @@ def is_peer_host(url: URL) -> bool:
     return host in exact or f"{host}:{url.port}" in exact or bool(suffixes and host.endswith(suffixes))
 
 
-def is_peer(url: URL, headers: Iterable[Mapping[str, str]]) -> bool:
+def is_peer(url: URL, headers: tuple[CIMultiDict[str], ...]) -> bool:
     """Whether a call to ``url`` with ``headers`` (the call's and the session's) goes to a Backend.AI service."""
     if is_peer_host(url) or url.path in _PEER_PATHS:
         return True
     for some in headers:
-        for name, value in some.items():
-            lowered = name.lower()
-            if lowered in MARKER_HEADERS:
+        for marker in MARKER_HEADERS:
+            if marker in some:
                 return True
-            if lowered == "authorization" and str(value).startswith("BackendAI ") and component() in SIGNING_COMPONENTS:
-                return True
+        if some.get(AUTHORIZATION, "").startswith("BackendAI ") and component() in SIGNING_COMPONENTS:
+            return True
     return False

@@ -32,6 +32,7 @@ class Outbound:
 
 
 TO_THIRD_PARTY = Outbound(to_peer=False)
+TO_PEER = Outbound(to_peer=True)
 
 _OUTBOUND = create_key("otel-backendai-outbound")
 

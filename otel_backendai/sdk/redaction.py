@@ -6,7 +6,7 @@
 import re
 
 # Attributes that hold a URL or a query: current and former HTTP conventions.
-URL_ATTRIBUTES = ("url.full", "url.query", "http.url", "http.target")
+URL_ATTRIBUTES = frozenset({"url.full", "url.query", "http.url", "http.target"})
 
 # Upload, download and app-proxy tokens of Backend.AI, keys and signatures of its older clients, and what the HTTP
 # conventions list (AWSAccessKeyId, Signature, sig, X-Goog-Signature).

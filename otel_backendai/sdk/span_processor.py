@@ -3,6 +3,7 @@
 
 """Puts ``backendai.request.id`` on every span that starts in a request, also on those of other libraries."""
 
+from collections.abc import Mapping
 from weakref import WeakSet
 
 from opentelemetry.context import Context
@@ -29,11 +30,9 @@ class RequestIdSpanProcessor(SpanProcessor):
             value = request_id.read(parent_context)
             if value is not None:
                 span.set_attribute(ATTRIBUTE_REQUEST_ID, value)
-            for name in URL_ATTRIBUTES:
-                if name in attributes:
-                    url = attributes[name]
-                    if isinstance(url, str) and (redacted := redact_url(url)) is not url:
-                        span.set_attribute(name, redacted)
+            # One pass over the names: looking for one that is not there costs an exception in the SDK.
+            if not URL_ATTRIBUTES.isdisjoint(attributes):
+                _redact(span, attributes)
 
     def on_end(self, span: ReadableSpan) -> None:
         """Do nothing."""
@@ -44,6 +43,14 @@ class RequestIdSpanProcessor(SpanProcessor):
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
         """Return True: there is never anything to flush."""
         return True
+
+
+def _redact(span: Span, attributes: Mapping[str, object]) -> None:
+    for name in URL_ATTRIBUTES:
+        if name in attributes:
+            url = attributes[name]
+            if isinstance(url, str) and (redacted := redact_url(url)) is not url:
+                span.set_attribute(name, redacted)
 
 
 def equip(provider: object) -> None:
