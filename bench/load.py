@@ -66,5 +66,5 @@ async def send(port: int, requests: Sequence[bytes], count: int, connections: in
     ends: list[asyncio.Future[bytes]] = [loop.create_future() for _ in range(min(connections, count))]
     async with asyncio.timeout(_TIMEOUT):
         for end in ends:
-            await loop.create_connection(lambda end=end: _Connection(shared, end), "127.0.0.1", port)  # type: ignore[misc]
+            await loop.create_connection(lambda end=end: _Connection(shared, end), "127.0.0.1", port)  # type: ignore[misc]  # mypy infers no type for a lambda with a default
         return (await asyncio.gather(*ends))[0]
