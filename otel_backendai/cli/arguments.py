@@ -23,11 +23,16 @@ def port_number(option: str, text: str) -> int:
 
 def receiver_url(option: str, text: str) -> str:
     """The base URL of an OTLP/HTTP receiver. Raises :class:`UsageError` that names ``option``."""
+    return base_url(option, text, "http://127.0.0.1:4318")
+
+
+def base_url(option: str, text: str, example: str) -> str:
+    """The base URL of a server. Raises :class:`UsageError` that names ``option`` and gives ``example``."""
     try:
         parts = urlsplit(text)
         usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
         usable = False
     if not usable or not text.isprintable() or " " in text:
-        raise UsageError(f"{option} must be a URL like http://127.0.0.1:4318")
+        raise UsageError(f"{option} must be a URL like {example}")
     return text

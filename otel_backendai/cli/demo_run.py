@@ -4,7 +4,6 @@
 """What ``otel-backendai demo`` does, from the desk's start until nothing runs any more."""
 
 import asyncio
-import os
 import signal
 import tempfile
 from dataclasses import dataclass
@@ -13,11 +12,11 @@ from urllib.parse import quote
 
 import aiohttp
 import click
-from yarl import URL
 
 from otel_backendai.cli.arguments import UsageError
 from otel_backendai.cli.cluster import Cluster
 from otel_backendai.cli.demo_json import demo_json
+from otel_backendai.cli.endpoint_text import reason_of, shown_endpoint
 from otel_backendai.cli.flows import FlowRun, run_flows
 from otel_backendai.cli.interruption import Interruption
 from otel_backendai.cli.process_groups import ProcessError
@@ -124,7 +123,7 @@ class _Demo:
         try:
             await self._desk.start(port=self._options.port)
         except OSError as error:
-            raise UsageError(f"the desk cannot listen at port {self._options.port}: {_reason(error)}") from error
+            raise UsageError(f"the desk cannot listen at port {self._options.port}: {reason_of(error)}") from error
 
     async def _check_forwarded(self) -> None:
         forwarder = self._desk.forwarder
@@ -133,7 +132,7 @@ class _Demo:
         in_time = await self._desk.drain(_DRAIN_TIMEOUT)
         if forwarder.forward_errors or not in_time:
             reason = forwarder.last_error or f"it did not answer within {_DRAIN_TIMEOUT:.0f} s"
-            self.errors.append(f"{_shown(self._options.endpoint or '')} did not take everything: {reason}")
+            self.errors.append(f"{shown_endpoint(self._options.endpoint or '')} did not take everything: {reason}")
             if self.shown:
                 _report(f"Error: {self.errors[-1]}")
 
@@ -169,19 +168,13 @@ async def _check_receiver(endpoint: str) -> None:
         ):
             status = response.status
     except aiohttp.ClientConnectorError as error:
-        raise click.ClickException(f"{_shown(endpoint)} cannot be reached: {_reason(error.os_error)}") from error
+        raise click.ClickException(
+            f"{shown_endpoint(endpoint)} cannot be reached: {reason_of(error.os_error)}"
+        ) from error
     except (aiohttp.ClientError, TimeoutError) as error:
         reason = str(error) or "no answer came"
-        raise click.ClickException(f"{_shown(endpoint)} cannot be reached: {reason}") from error
+        raise click.ClickException(f"{shown_endpoint(endpoint)} cannot be reached: {reason}") from error
     if status >= 300:
-        raise click.ClickException(f"{_shown(endpoint)} does not take traces: it answered {status} to /v1/traces")
-
-
-def _reason(error: OSError) -> str:
-    # asyncio and aiohttp put whole sentences into strerror; a failed name look-up has a negative errno.
-    return os.strerror(error.errno) if error.errno and error.errno > 0 else str(error.strerror)
-
-
-def _shown(endpoint: str) -> str:
-    """An endpoint without the password that it may hold."""
-    return str(URL(endpoint).with_user(None))
+        raise click.ClickException(
+            f"{shown_endpoint(endpoint)} does not take traces: it answered {status} to /v1/traces"
+        )

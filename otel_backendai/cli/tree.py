@@ -12,6 +12,7 @@ from rich.text import Text
 from rich.tree import Tree
 
 from otel_backendai.cli.flows import FlowRun
+from otel_backendai.cli.terminal_text import printable
 from otel_backendai.desk.model import LogLine, Span
 from otel_backendai.names import ATTRIBUTE_REQUEST_ID
 
@@ -57,7 +58,7 @@ def _verdict(run: FlowRun) -> RenderableType:
         hops, traces = len(run.result.hops), len(run.traces)
         told = f"OK: {hops} of {hops} hops kept request ID and trace ({traces} trace{'s' if traces > 1 else ''})"
         return Text(told, _GOOD)
-    return Group(*(Text(f"FAILED: {_printable(problem)}", _BAD) for problem in run.result.problems))
+    return Group(*(Text(f"FAILED: {printable(problem)}", _BAD) for problem in run.result.problems))
 
 
 def _trace_tree(trace: Sequence[Span], run: FlowRun) -> Tree:
@@ -90,9 +91,9 @@ def _span_row(span: Span, request_id: str) -> Table:
     row.add_column(width=_LONGEST_WHOLE_ID, no_wrap=True)
     failed = span.status == "error"
     what = Text.assemble(
-        (_printable(span.service) or "?", _COMPONENT_STYLE),
+        (printable(span.service) or "?", _COMPONENT_STYLE),
         (f"  {span.kind.upper()}", _FAINT),
-        f"  {_printable(span.name)}",
+        f"  {printable(span.name)}",
         ("  ERROR" if failed else "", _BAD),
     )
     value = span.attributes.get(ATTRIBUTE_REQUEST_ID)
@@ -107,9 +108,9 @@ def _log_text(line: LogLine, *, with_component: bool) -> Text:
     style = _SEVERITY_STYLES.get(line.severity, _FAINT)
     text = Text(no_wrap=True, overflow="ellipsis")
     if with_component:
-        text.append(f"{_printable(line.service)}  ", _COMPONENT_STYLE)
+        text.append(f"{printable(line.service)}  ", _COMPONENT_STYLE)
     text.append(f"{line.severity:5} ", style)
-    return text.append(_printable(line.body), f"{style} italic")
+    return text.append(printable(line.body), f"{style} italic")
 
 
 def _is_inside(line: LogLine, traces: Iterable[Sequence[Span]]) -> bool:
@@ -117,10 +118,5 @@ def _is_inside(line: LogLine, traces: Iterable[Sequence[Span]]) -> bool:
 
 
 def _short(request_id: str) -> str:
-    printable = _printable(request_id)
-    return printable if len(printable) <= _LONGEST_WHOLE_ID else f"{printable[:_SHORT_ID]}..."
-
-
-def _printable(text: str) -> str:
-    """``text`` without what would move the cursor: names and log lines come from other processes."""
-    return "".join(char if char.isprintable() else " " for char in text)
+    shown = printable(request_id)
+    return shown if len(shown) <= _LONGEST_WHOLE_ID else f"{shown[:_SHORT_ID]}..."
