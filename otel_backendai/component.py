@@ -33,6 +33,7 @@ _BY_MODULE = {
     "appproxy.coordinator.server": "appproxy-coordinator",
     "appproxy.worker.server": "appproxy-worker",
 }
+COMPONENTS = frozenset({*_BY_COMMAND.values(), *_BY_MODULE.values()})
 _MODULE = re.compile(r"ai[./]backend[./](?P<module>[a-z_./]+?)(?:[./]__main__)?(?:\.py)?")
 _SERVER_COMMANDS = ("start-server", "start-watcher")
 

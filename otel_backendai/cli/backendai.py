@@ -27,6 +27,7 @@ _LOAD = Guard("backend.ai command")
     cls=LazyGroup,
     lazy={
         "desk": LazyCommand("otel_backendai.cli.desk", "desk", "Receive traces and logs, and show them on a page."),
+        "trace": LazyCommand("otel_backendai.cli.trace", "trace", "Show what became of a request, by its ID."),
         "version": LazyCommand(__name__, "version", "Print the version of the plugin."),
     },
 )

@@ -19,6 +19,7 @@ from otel_backendai.cli.lazy_group import LazyCommand, LazyGroup
             "otel_backendai.cli.startup_hook", "enable", "Let interpreters here activate by environment."
         ),
         "disable": LazyCommand("otel_backendai.cli.startup_hook", "disable", "Undo enable."),
+        "trace": LazyCommand("otel_backendai.cli.trace", "trace", "Show what became of a request, by its ID."),
     },
 )
 @click.version_option(__version__, prog_name="otel-backendai")

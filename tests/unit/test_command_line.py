@@ -42,13 +42,15 @@ def test_help_imports_no_command() -> None:
         "except SystemExit: pass"
     )
     imported = _imported_by(program)
-    assert not imported.intersection({*HEAVY, "otel_backendai.cli.demo", "otel_backendai.cli.desk"})
+    assert not imported.intersection(
+        {*HEAVY, "otel_backendai.cli.demo", "otel_backendai.cli.desk", "otel_backendai.cli.trace"}
+    )
     help_text = CliRunner().invoke(otel_backendai, ["--help"]).output
-    for command in ("demo", "desk", "enable", "disable"):
+    for command in ("demo", "desk", "enable", "disable", "trace"):
         assert f"  {command} " in help_text
 
 
-@pytest.mark.parametrize("command", ["demo", "desk", "enable", "disable"])
+@pytest.mark.parametrize("command", ["demo", "desk", "enable", "disable", "trace"])
 def test_every_command_is_there(command: str) -> None:
     """What the help lists can be run."""
     result = CliRunner().invoke(otel_backendai, [command, "--help"])
@@ -67,6 +69,8 @@ def test_group_of_backend_ai() -> None:
     group = entry_point.load()
     assert isinstance(group, click.Group)
     assert CliRunner().invoke(group, ["version"]).output == f"{__version__}\n"
+    for command in ("desk", "trace"):
+        assert CliRunner().invoke(group, [command, "--help"]).exit_code == 0
     imported = _imported_by("import otel_backendai.cli.backendai")
     assert not imported.intersection(HEAVY)
 
