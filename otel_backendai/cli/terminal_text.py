@@ -23,6 +23,8 @@ def fit(text: str, cells: int) -> str:
     taken = width(text)
     if taken <= cells:
         return text + " " * (cells - taken)
+    if cells < 1:
+        return ""
     kept, taken = [], 0
     for char in text:
         taken += _char_width(char)
@@ -30,7 +32,7 @@ def fit(text: str, cells: int) -> str:
             break
         kept.append(char)
     shown = "".join(kept) + _ELLIPSIS
-    return (shown + " " * (cells - width(shown)))[: max(0, cells)]
+    return shown + " " * (cells - width(shown))
 
 
 def _char_width(char: str) -> int:

@@ -13,8 +13,8 @@ from otel_backendai.desk.model import LogLine, Span
 
 _BRANCH, _LAST_BRANCH = "├─ ", "└─ "
 _LINE, _BLANK = "│  ", "   "
-# Deeper spans are not moved further to the right: nothing of their text would be left.
-_DEEPEST_GUIDE = 16
+# Deeper spans say how deep they are instead of moving further to the right: nothing of their text would be left.
+_DEEPEST_GUIDE = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +105,10 @@ def _walk(tops: list[Item], below: dict[str, list[Item]], walked: set[int], *, i
         yield Row(row.item, row.guide, row.below + (_LINE if items else _BLANK), row.depth, row.is_loop)
         for number, item in enumerate(reversed(items)):
             branch, line = (_BRANCH, _LINE) if number else (_LAST_BRANCH, _BLANK)
-            indent = row.below if row.depth < _DEEPEST_GUIDE else row.below[: -len(_BLANK)]
-            open_rows.append(Row(item, indent + branch, indent + line, row.depth + 1))
+            is_deep = row.depth >= _DEEPEST_GUIDE
+            indent = row.below[: -len(_BLANK)] if is_deep else row.below
+            guide = f"{indent}{branch}[{row.depth + 1}] " if is_deep else indent + branch
+            open_rows.append(Row(item, guide, indent + line, row.depth + 1))
 
 
 def _order(item: Item) -> tuple[int, bool, str, str, str]:
