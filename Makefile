@@ -17,7 +17,7 @@ help:
 	@echo "make test     unit and integration tests"
 	@echo "make check    format, lint, types"
 	@echo "make format   apply the format"
-	@echo "make bench    cost per request, beside stock OpenTelemetry and nothing"
+	@echo "make bench    cost per request, beside stock OpenTelemetry and nothing; time and memory of trace"
 	@echo "make picture  docs/request.png: the desk's page of one request (needs Chromium)"
 
 $(INSTALLED): pyproject.toml $(CONSTRAINTS)
@@ -44,6 +44,7 @@ format: $(INSTALLED)
 
 bench: $(INSTALLED)
 	$(BIN)/python -m bench
+	$(BIN)/python -m bench.trace
 
 picture: $(INSTALLED)
 	$(BIN)/python tools/demo_picture.py docs/request.png
