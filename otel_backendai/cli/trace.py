@@ -13,7 +13,7 @@ from otel_backendai.cli.trace_source import DESK, JAEGER
 from otel_backendai.desk.jaeger_params import ParameterError, parse_duration_ns
 from otel_backendai.request_id import is_acceptable
 
-_HIGHEST_LIMIT = 10_000
+_HIGHEST_LIMIT = 1_000
 
 
 @click.command("trace")

@@ -47,6 +47,7 @@ async def _source_at(client: JSONClient, kinds: tuple[str, ...]) -> TraceSource:
 
 
 async def _answers_with(client: JSONClient, path: str, key: str) -> bool:
-    status, body = await client.get(path)
+    # Whatever the status: a Jaeger whose storage is down is one, and has to say so itself.
+    _, body = await client.get(path)
     # Jaeger writes null for an empty list.
-    return status == 200 and isinstance(body, dict) and isinstance(body.get(key, ""), (list, type(None)))
+    return isinstance(body, dict) and isinstance(body.get(key, ""), (list, type(None)))

@@ -38,6 +38,9 @@ class JSONClient:
         try:
             async with self._session.get(url, params=parameters, allow_redirects=False) as response:
                 return response.status, _parsed(await response.read())
+        except aiohttp.ClientConnectorCertificateError as error:
+            # A ClientConnectorError too, but without the `os_error` of one.
+            raise SourceError(f"{self.shown} cannot be trusted: {error.certificate_error}") from error
         except aiohttp.ClientConnectorError as error:
             raise SourceError(f"{self.shown} cannot be reached: {reason_of(error.os_error)}") from error
         except TimeoutError as error:

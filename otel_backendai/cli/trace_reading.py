@@ -147,7 +147,8 @@ def _text(value: Any) -> str:
 
 
 def _number(value: Any) -> int:
-    if not isinstance(value, int):
+    # Times of 64 bits, beyond which floating point numbers would fail.
+    if not isinstance(value, int) or abs(value) >= 2**64:
         raise TypeError("an integer was expected")
     return value
 

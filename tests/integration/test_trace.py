@@ -7,11 +7,14 @@ import asyncio
 import json
 import os
 import pty
+import shutil
 import signal
+import ssl
 import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,6 +25,7 @@ from otel_backendai.desk.server import Desk
 from tests.integration.conftest import ServeApp, free_port
 
 COMMAND = (sys.executable, "-c", "from otel_backendai.cli import main; main()", "trace")
+OPENSSL = shutil.which("openssl")
 TIMEOUT = 60
 ID = "backendai.request.id"
 TRACE_ID = "0" * 16 + "d269b633813fc60c"
@@ -389,6 +393,56 @@ async def test_source_that_fails(serve: ServeApp, answer: Callable[[web.Request]
     assert told in ended.errors
     assert ended.errors.count("\n") == 1
     assert ended.errors.rstrip("\n").isprintable()
+
+
+async def test_jaeger_whose_storage_is_down(serve: ServeApp) -> None:
+    """It is still taken for a Jaeger, and its own words are told."""
+    app = web.Application()
+    app.router.add_get("/api/services", _answer({"data": None, "errors": [{"code": 500, "msg": "no hosts"}]}, 500))
+    url = await serve(app)
+    ended = await run("req-1", "--endpoint", url)
+    assert (ended.status, ended.output) == (2, "")
+    assert ended.errors == f"Error: {url} answered 500 to /api/services: no hosts\n"
+
+
+@pytest.mark.parametrize("more", [(), ("--follow",), ("--json",)])
+async def test_reader_that_goes_away(desk: Desk, more: tuple[str, ...]) -> None:
+    """A pager or ``head`` that has enough ends the command without a word."""
+    # More than a pipe holds.
+    desk.store.add_spans(span(number + 1, number // 2) for number in range(5_000))
+    process = await start("req-1", "--endpoint", desk.url, *more)
+    assert process.stdout is not None
+    assert process.stderr is not None
+    try:
+        await asyncio.wait_for(process.stdout.read(10), TIMEOUT)
+        process._transport.get_pipe_transport(1).close()  # type: ignore[attr-defined]  # what a reader's end does
+        errors = await asyncio.wait_for(process.stderr.read(), TIMEOUT)
+        await asyncio.wait_for(process.wait(), TIMEOUT)
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    assert b"Traceback" not in errors
+    assert b"Error" not in errors
+
+
+@pytest.mark.skipif(OPENSSL is None, reason="openssl makes the certificate")
+async def test_certificate_that_nobody_signed(tmp_path: Path) -> None:
+    """A server with one is told in one line."""
+    certificate, key = tmp_path / "certificate", tmp_path / "key"
+    make = ("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=localhost")
+    made = await asyncio.create_subprocess_exec(
+        OPENSSL or "", *make, "-keyout", str(key), "-out", str(certificate), stderr=asyncio.subprocess.DEVNULL
+    )
+    assert await made.wait() == 0
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    server = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0, ssl=context)
+    port = server.sockets[0].getsockname()[1]
+    ended = await run("req-1", "--endpoint", f"https://127.0.0.1:{port}")
+    server.close()
+    assert (ended.status, ended.output, ended.errors.count("\n")) == (2, "", 1)
+    assert ended.errors.startswith(f"Error: https://127.0.0.1:{port} cannot be trusted: ")
 
 
 async def test_interrupted_while_asking(serve: ServeApp) -> None:

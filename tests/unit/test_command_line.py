@@ -63,6 +63,12 @@ def test_version_and_unknown_command() -> None:
     assert CliRunner().invoke(otel_backendai, ["nonsense"]).exit_code == 2
 
 
+def test_trace_needs_no_extra() -> None:
+    """An operator's machine has the package alone: no package of an extra is imported."""
+    imported = _imported_by("import otel_backendai.cli.trace")
+    assert not imported.intersection({"rich", "callosum", "aiotools", "msgpack", "google.protobuf", "redis"})
+
+
 def test_group_of_backend_ai() -> None:
     """``backend.ai`` finds a click group with our commands, and importing it imports nothing heavy."""
     (entry_point,) = entry_points(group="backendai_cli_v10", name="otel")
