@@ -30,6 +30,7 @@ TIMEOUT = 60
 ID = "backendai.request.id"
 TRACE_ID = "0" * 16 + "d269b633813fc60c"
 MS = 10**6
+OF_OTHER = {"backendai.vfolder.id": "folder-1", "backendai.kernel.id": "kern-1"}
 HOSTILE = "\x1b[2J\x1b]0;owned\x07\r\n[red]x[/red]\u202e\x9b31m"
 
 both_sources = pytest.mark.parametrize("source", ["desk", "jaeger"])
@@ -102,7 +103,7 @@ def fill(desk: Desk) -> None:
             span(1, length=100, attributes={ID: "req-1", "backendai.session.id": "sess-1"}),
             span(2, 1, 10, 50, service="agent", status="error", status_message=HOSTILE, events=(raised,)),
             span(3, 9, 70, 20, name=HOSTILE, service="storage-proxy"),
-            span(4, 0, 200, trace_id=other, attributes={ID: "req-1", "backendai.vfolder.id": "folder-1"}),
+            span(4, 0, 200, trace_id=other, attributes={ID: "req-1", **OF_OTHER}),
             span(5, 0, 300, trace_id="b" * 32, attributes={ID: "req-2"}, service="wsproxy"),
         ]
     )
@@ -151,12 +152,13 @@ async def test_tree_of_a_request(desk: Desk, source: str) -> None:
         (TRACE_ID.lstrip("0"), "trace", [TRACE_ID]),
         ("sess-1", "session", [TRACE_ID]),
         ("folder-1", "vfolder", ["a" * 32]),
+        ("kern-1", "kernel", ["a" * 32]),
     ],
 )
 async def test_json_by_every_kind_of_id(
     desk: Desk, source: str, identifier: str, found_as: str, traces: list[str]
 ) -> None:
-    """One JSON object with the fields of the desk's model, by request, trace, session and vfolder ID."""
+    """One JSON object with the fields of the desk's model, by request, trace, session, kernel and vfolder ID."""
     fill(desk)
     ended = await run(identifier, "--json", "--source", source, "--endpoint", desk.url)
     assert (ended.status, ended.errors) == (0, "")
@@ -301,6 +303,26 @@ async def test_terminal_without_the_letters(desk: Desk) -> None:
     ended = await run("req-1", "--endpoint", desk.url, PYTHONIOENCODING="ascii")
     assert (ended.status, ended.errors) == (0, "")
     assert "manager  SERVER  step 1" in ended.output
+
+
+@both_sources
+async def test_questions_leave_no_traces(desk: Desk, source: str) -> None:
+    """Also under OpenTelemetry's launcher, with its client instrumented, asking adds no span to what is asked."""
+    fill(desk)
+    process = await asyncio.create_subprocess_exec(
+        str(Path(sys.executable).parent / "opentelemetry-instrument"),
+        *(*COMMAND, "req-1", "--source", source, "--endpoint", desk.url),
+        stdout=asyncio.subprocess.DEVNULL,
+        env={
+            **os.environ,
+            "OTEL_TRACES_EXPORTER": "otlp",
+            "OTEL_METRICS_EXPORTER": "none",
+            "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
+            "OTEL_EXPORTER_OTLP_ENDPOINT": desk.url,
+        },
+    )
+    assert await asyncio.wait_for(process.wait(), TIMEOUT) == 0
+    assert desk.store.span_count == 5
 
 
 @pytest.mark.parametrize(
