@@ -167,6 +167,11 @@ async def _check_receiver(endpoint: str) -> None:
             http.post(url, data=b"", headers=headers, allow_redirects=False) as response,
         ):
             status = response.status
+    except aiohttp.ClientConnectorCertificateError as error:
+        # A ClientConnectorError too, but without the `os_error` of one.
+        raise click.ClickException(
+            f"{shown_endpoint(endpoint)} cannot be trusted: {error.certificate_error}"
+        ) from error
     except aiohttp.ClientConnectorError as error:
         raise click.ClickException(
             f"{shown_endpoint(endpoint)} cannot be reached: {reason_of(error.os_error)}"
