@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 CONSTRAIN := $(if $(CONSTRAINTS),-c $(CONSTRAINTS))
 
-.PHONY: help demo test check format bench picture wheel clean
+.PHONY: help demo test check format bench picture backends test-backends wheel clean
 
 help:
 	@echo "make demo     start the example cluster, run its flows, print what was seen"
@@ -18,6 +18,8 @@ help:
 	@echo "make check    format, lint, types"
 	@echo "make format   apply the format"
 	@echo "make bench    cost per request, beside stock OpenTelemetry and nothing; time and memory of trace"
+	@echo "make backends       build Jaeger and a Collector into the user's cache (needs Go), print where they are"
+	@echo "make test-backends  tests against these two"
 	@echo "make picture  docs/request.png: the desk's page of one request (needs Chromium)"
 
 $(INSTALLED): pyproject.toml $(CONSTRAINTS)
@@ -48,6 +50,12 @@ bench: $(INSTALLED)
 
 picture: $(INSTALLED)
 	$(BIN)/python tools/demo_picture.py docs/request.png
+
+backends:
+	@backends/build.sh
+
+test-backends: $(INSTALLED) backends
+	$(BIN)/python -m pytest tests/backends
 
 wheel: $(INSTALLED)
 	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
