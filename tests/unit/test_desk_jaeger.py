@@ -72,26 +72,26 @@ def test_a_span_in_full() -> None:
                 "startTime": 1_700_000_000_000_000,
                 "duration": 2500,
                 "tags": [
-                    tag("otel.scope.name", "string", "otel_backendai"),
-                    tag("otel.scope.version", "string", "0.1.0"),
                     tag("a", "string", "text"),
                     tag("big", "int64", "9007199254740992"),
+                    tag("error", "bool", True),
                     tag("flag", "bool", True),
+                    tag("otel.scope.name", "string", "otel_backendai"),
+                    tag("otel.scope.version", "string", "0.1.0"),
+                    tag("otel.status_code", "string", "ERROR"),
+                    tag("otel.status_description", "string", "no space left"),
                     tag("raw", "binary", "AP8="),
                     tag("small", "int64", -9007199254740991),
-                    tag("z", "float64", 1.5),
                     tag("span.kind", "string", "server"),
-                    tag("otel.status_code", "string", "ERROR"),
-                    tag("error", "bool", True),
-                    tag("otel.status_description", "string", "no space left"),
                     tag("w3c.tracestate", "string", "a=b"),
+                    tag("z", "float64", 1.5),
                 ],
                 "logs": [
+                    {"timestamp": 1_700_000_000_001_000, "fields": [tag("event", "string", "named by itself")]},
                     {
                         "timestamp": 1_700_000_000_002_000,
                         "fields": [tag("event", "string", "exception"), tag("exception.type", "string", "OSError")],
                     },
-                    {"timestamp": 1_700_000_000_001_000, "fields": [tag("event", "string", "named by itself")]},
                 ],
                 "processID": "p1",
                 "warnings": None,
@@ -139,7 +139,42 @@ def test_link_without_a_trace_is_left_out_with_a_warning() -> None:
     """A link that leads nowhere is removed, and the span says so."""
     broken = child(1, links=(SpanLink("", "b" * 16),), parent_span_id="")
     assert references(broken) == []
-    assert {broken.span_id: ["Invalid span link removed"]} == trace_warnings([broken])
+    (warning,) = trace_warnings([broken])[broken.span_id]
+    assert warning.startswith(
+        "Invalid span reference removed {TraceID:0000000000000000 SpanID:bbbbbbbbbbbbbbbb RefType:FOLLOWS_FROM "
+    )
+
+
+def test_link_into_the_own_trace_stands_for_a_parent() -> None:
+    """Jaeger puts a span without a parent below what it links to in its trace: it comes first."""
+    inside, outside = SpanLink(TRACE_ID, "c" * 16), SpanLink(OTHER_TRACE_ID, "b" * 16)
+    linked = child(1, links=(outside, inside), parent_span_id="")
+    assert references(linked) == [("FOLLOWS_FROM", "c" * 16), ("FOLLOWS_FROM", "b" * 16)]
+    assert trace_warnings([linked]) == {
+        linked.span_id: [f"invalid parent span IDs={'c' * 16}; skipping clock skew adjustment"]
+    }
+
+
+def test_event_name_leads_its_fields() -> None:
+    """The name of an event is its first field; a field of that name and of another type is sorted in."""
+    named = SpanEvent(1000, "named", {"a": 1, "z": 2})
+    typed = SpanEvent(2000, "typed", {"a": 1, "event": 5})
+    (converted,) = json.loads(json.dumps(jaeger_trace([child(1, events=(typed, named), parent_span_id="")])))["spans"]
+    assert [[field["key"] for field in log["fields"]] for log in converted["logs"]] == [
+        ["a", "event"],
+        ["event", "a", "z"],
+    ]
+
+
+def test_no_duration_is_a_warning() -> None:
+    """A span that ends when it starts, or before, is reported with the times in Go's form."""
+    late = child(1, start_ns=10**9, end_ns=10**9 - 5 * 10**8, parent_span_id="")
+    assert trace_warnings([late]) == {
+        late.span_id: [
+            "Negative duration detected, sanitizing end timestamp. Original end timestamp: "
+            "1970-01-01 00:00:00.5 +0000 UTC, adjusted to: 1970-01-01 00:00:01.000000001 +0000 UTC"
+        ]
+    }
 
 
 def test_processes_are_shared() -> None:
@@ -153,17 +188,18 @@ def test_processes_are_shared() -> None:
 def test_missing_parent_is_a_warning() -> None:
     """A span whose parent never arrived says which one is missing."""
     assert {
-        f"{1:016x}": ["parent span ID=00000000000000a1 is not in the trace; skipping clock skew adjustment"]
+        f"{1:016x}": ["invalid parent span IDs=00000000000000a1; skipping clock skew adjustment"]
     } == trace_warnings([child(1)])
 
 
 def test_clock_skew_is_a_warning() -> None:
     """A child of another host that lies outside its parent is reported with what would fit it in the middle."""
-    early = child(1, start_ns=ROOT.start_ns - 10 * MS, end_ns=ROOT.start_ns - 9 * MS, resource={"host.name": "node-2"})
-    same_host = replace(early, span_id="f" * 16, resource=ROOT.resource)
+    root = replace(ROOT, resource={"ip": "10.0.0.1"})
+    early = child(1, start_ns=ROOT.start_ns - 10 * MS, end_ns=ROOT.start_ns - 9 * MS, resource={"ip": "10.0.0.2"})
+    same_host = replace(early, span_id="f" * 16, resource=root.resource)
     grandchild = replace(early, span_id="e" * 16, parent_span_id=early.span_id)
     message = ["clock skew adjustment disabled; not applying calculated delta of 10.75ms"]
-    assert {early.span_id: message, grandchild.span_id: message} == trace_warnings([ROOT, early, same_host, grandchild])
+    assert {early.span_id: message, grandchild.span_id: message} == trace_warnings([root, early, same_host, grandchild])
 
 
 def test_spans_in_a_circle_end() -> None:
