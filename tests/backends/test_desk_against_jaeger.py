@@ -3,29 +3,18 @@
 
 """The desk answers Jaeger's query API as Jaeger does: the same spans to both, the answers field by field.
 
-What is taken out before they are compared, and why:
-
-* the order of lists: Jaeger keeps services, operations and spans in maps; where it has none, it answers null;
-* the keys of processes (p1, p2, ...): they follow the order of spans, so each span gets its process itself;
-* the texts of refusals: Jaeger's end with the words of Go's parsers. Their codes are compared.
-
 `limit=0` and `error=true` are not asked: the desk differs on purpose, see `otel_backendai.desk.jaeger`.
 """
 
-import asyncio
-import json
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from opentelemetry.proto.common.v1.common_pb2 import InstrumentationScope
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
-from otel_backendai.desk.server import Desk
-from tests.backends.servers import JSON, Jaeger, get_json, post_otlp, run_jaeger
+from tests.backends.compare import Both, running_desk
+from tests.backends.servers import post_otlp, run_jaeger
 from tests.backends.spans import BEGIN, Value, event, export, link, pairs, span
 
 FULL = "5b8efff798038103d269b633813fc60c"
@@ -132,35 +121,6 @@ EXPORTS = [
 ]
 
 
-@dataclass(frozen=True)
-class Both:
-    """A desk and a Jaeger that got the same spans."""
-
-    desk_url: str
-    jaeger: Jaeger
-
-    def answers(self, path: str, **parameters: str | int) -> tuple[JSON, JSON]:
-        """The desk's answer and Jaeger's, in a form that can be compared."""
-        return _plain(get_json(self.desk_url, path, parameters)), _plain(self.jaeger.get(path, **parameters))
-
-
-@contextmanager
-def running_desk() -> Iterator[Desk]:
-    """A desk in a thread of its own."""
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever, daemon=True)
-    thread.start()
-    desk = Desk()
-    asyncio.run_coroutine_threadsafe(desk.start(), loop).result(10)
-    try:
-        yield desk
-    finally:
-        asyncio.run_coroutine_threadsafe(desk.stop(), loop).result(10)
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join(10)
-        loop.close()
-
-
 @pytest.fixture(scope="module")
 def both(binaries: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Both]:
     """A desk and a Jaeger with the spans above and no others."""
@@ -169,23 +129,6 @@ def both(binaries: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[B
             post_otlp(desk.url, "traces", request)
             post_otlp(jaeger.otlp_http, "traces", request)
         yield Both(desk.url, jaeger)
-
-
-def _plain(answer: JSON) -> JSON:
-    if answer["errors"] and "code" in answer["errors"][0]:
-        return {**answer, "errors": [error["code"] for error in answer["errors"]]}
-    data = answer["data"] or []
-    if data and isinstance(data[0], dict) and "spans" in data[0]:
-        data = sorted(map(_plain_trace, data), key=lambda trace: str(trace["traceID"]))
-    elif data:
-        data = sorted(data, key=json.dumps)
-    return {**answer, "data": data}
-
-
-def _plain_trace(trace: JSON) -> JSON:
-    processes = trace["processes"]
-    spans = [{**span, "processID": processes[span["processID"]]} for span in trace["spans"]]
-    return {**trace, "spans": sorted(spans, key=lambda span: str(span["spanID"])), "processes": len(processes)}
 
 
 def test_services(both: Both) -> None:
