@@ -13,14 +13,14 @@ CONSTRAIN := $(if $(CONSTRAINTS),-c $(CONSTRAINTS))
 .PHONY: help demo test check format bench picture backends test-backends wheel clean
 
 help:
-	@echo "make demo     start the example cluster, run its flows, print what was seen"
-	@echo "make test     unit and integration tests"
-	@echo "make check    format, lint, types"
-	@echo "make format   apply the format"
-	@echo "make bench    cost per request, beside stock OpenTelemetry and nothing; time and memory of trace"
+	@echo "make demo           start the example cluster, run its flows, print what was seen"
+	@echo "make test           unit and integration tests"
+	@echo "make check          format, lint, types"
+	@echo "make format         apply the format"
+	@echo "make bench          cost per request, beside stock OpenTelemetry and nothing; time and memory of trace"
 	@echo "make backends       build Jaeger and a Collector into the user's cache (needs Go), print where they are"
 	@echo "make test-backends  tests against these two"
-	@echo "make picture  docs/request.png: the desk's page of one request (needs Chromium)"
+	@echo "make picture        docs/request.png: the desk's page of one request (needs Chromium)"
 
 $(INSTALLED): pyproject.toml $(CONSTRAINTS)
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=...")'
