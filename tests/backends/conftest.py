@@ -44,5 +44,6 @@ def collector(
     binaries: Path, jaeger: Jaeger, loki: Receiver, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Collector]:
     """The Collector with the configuration of the repository, before Jaeger and the receiver of logs."""
-    with run_collector(binaries, tmp_path_factory.mktemp("collector"), jaeger, LOKI_ENDPOINT=loki.url) as running:
+    directory = tmp_path_factory.mktemp("collector")
+    with run_collector(binaries, directory, jaeger.otlp_grpc, LOKI_ENDPOINT=loki.url) as running:
         yield running

@@ -94,9 +94,10 @@ def eventually(ask: Callable[[], T], what: str) -> T:
 
 
 @contextmanager
-def run_jaeger(binaries: Path, directory: Path) -> Iterator[Jaeger]:
-    """Run Jaeger until the block ends; ``directory`` takes its log."""
-    grpc, http, query, query_grpc, health = (f"127.0.0.1:{free_port()}" for _ in range(5))
+def run_jaeger(binaries: Path, directory: Path, otlp_grpc: str | None = None) -> Iterator[Jaeger]:
+    """Run Jaeger until the block ends; ``directory`` takes its log, ``otlp_grpc`` is where it receives."""
+    http, query, query_grpc, health = (f"127.0.0.1:{free_port()}" for _ in range(4))
+    grpc = otlp_grpc or f"127.0.0.1:{free_port()}"
     settings = {
         "JAEGER_OTLP_GRPC": grpc,
         "JAEGER_OTLP_HTTP": http,
@@ -110,7 +111,7 @@ def run_jaeger(binaries: Path, directory: Path) -> Iterator[Jaeger]:
 
 
 @contextmanager
-def run_collector(binaries: Path, directory: Path, jaeger: Jaeger, **settings: str) -> Iterator[Collector]:
+def run_collector(binaries: Path, directory: Path, jaeger_grpc: str, **settings: str) -> Iterator[Collector]:
     """Run the Collector until the block ends. Loki and Prometheus are at a closed port unless ``settings`` say else."""
     grpc, http, health = (f"127.0.0.1:{free_port()}" for _ in range(3))
     nobody = f"http://127.0.0.1:{free_port()}"
@@ -118,7 +119,7 @@ def run_collector(binaries: Path, directory: Path, jaeger: Jaeger, **settings: s
         "OTLP_GRPC_ENDPOINT": grpc,
         "OTLP_HTTP_ENDPOINT": http,
         "HEALTH_ENDPOINT": health,
-        "JAEGER_ENDPOINT": jaeger.otlp_grpc,
+        "JAEGER_ENDPOINT": jaeger_grpc,
         "LOKI_ENDPOINT": nobody,
         "PROMETHEUS_ENDPOINT": nobody,
         "BATCH_TIMEOUT": "100ms",

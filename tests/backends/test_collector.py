@@ -7,15 +7,19 @@ import json
 import subprocess
 from pathlib import Path
 
-import pytest
+from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.metrics.v1.metrics_pb2 import Gauge, Metric, NumberDataPoint, ResourceMetrics, ScopeMetrics
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 
 from otel_backendai.hops.noise import NOISE_PATHS, NOISE_RPC_METHODS
 from otel_backendai.sdk.redaction import URL_ATTRIBUTES, redact_url
-from tests.backends.servers import JSON, ROOT, Collector, Jaeger, eventually, post_otlp, run_collector
+from tests.backends.servers import JSON, ROOT, Collector, Jaeger, eventually, post_otlp, run_collector, run_jaeger
 from tests.backends.spans import Value, event, export, export_logs, log_record, span
+from tests.integration.conftest import free_port
 from tests.integration.otlp_receiver import Receiver
 
 VALIDATE_TIMEOUT = 60
@@ -215,9 +219,7 @@ def test_no_secret_in_log_records(collector: Collector, loki: Receiver) -> None:
     assert all("kept" in record.body for record in arrived)
 
 
-def test_traces_flow_without_loki_and_prometheus(
-    binaries: Path, jaeger: Jaeger, tmp_path_factory: pytest.TempPathFactory
-) -> None:
+def test_traces_flow_without_loki_and_prometheus(binaries: Path, jaeger: Jaeger, tmp_path: Path) -> None:
     """Logs and metrics are accepted and given up in time; nobody who sends traces notices."""
     trace_id = "44444444444444444444444444444444"
     point = NumberDataPoint(time_unix_nano=1, as_int=1)
@@ -225,10 +227,37 @@ def test_traces_flow_without_loki_and_prometheus(
     metrics = ExportMetricsServiceRequest(
         resource_metrics=[ResourceMetrics(scope_metrics=[ScopeMetrics(metrics=[metric])])]
     )
-    with run_collector(binaries, tmp_path_factory.mktemp("alone"), jaeger) as alone:
+    with run_collector(binaries, tmp_path, jaeger.otlp_grpc) as alone:
         for number in range(1, 21):
             post_otlp(alone.otlp_http, "logs", export_logs({"service.name": "agent"}, log_record("a line")))
             post_otlp(alone.otlp_http, "metrics", metrics)
             made = span("work", trace_id, f"{number:016x}")
             post_otlp(alone.otlp_http, "traces", export({"service.name": "agent"}, made))
         assert len(stored(jaeger, trace_id, 20)) == 20
+
+
+def test_grpc_is_received_too(collector: Collector, jaeger: Jaeger) -> None:
+    """OTLP over gRPC, from the official exporter, goes the same way."""
+    provider = TracerProvider(resource=Resource({"service.name": "agent"}), shutdown_on_exit=False)
+    exporter = OTLPSpanExporter(f"http://{collector.otlp_grpc}", insecure=True, timeout=10)
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    made = provider.get_tracer("test").start_span("by gRPC", attributes={"url.query": f"token={PLANTED}"})
+    made.end()
+    provider.shutdown()
+    (arrived,) = stored(jaeger, f"{made.get_span_context().trace_id:032x}", 1)
+    assert (arrived["operationName"], tags_of(arrived)["url.query"]) == ("by gRPC", "token=REDACTED")
+
+
+def test_spans_wait_for_jaeger(binaries: Path, tmp_path: Path) -> None:
+    """What is sent while Jaeger is away is accepted, and stored when it is back."""
+    trace_id = "55555555555555555555555555555555"
+    address = f"127.0.0.1:{free_port()}"
+    jaegers, collectors = tmp_path / "jaeger", tmp_path / "collector"
+    jaegers.mkdir()
+    collectors.mkdir()
+    with run_collector(binaries, collectors, address) as waiting:
+        post_otlp(
+            waiting.otlp_http, "traces", export({"service.name": "agent"}, span("early", trace_id, "0" * 15 + "1"))
+        )
+        with run_jaeger(binaries, jaegers, address) as late:
+            assert [item["operationName"] for item in stored(late, trace_id, 1)] == ["early"]
