@@ -27,23 +27,16 @@ def activate() -> None:
 
         before_instrumentors()
         if component() is not None:
-            _configure_once()
+            from otel_backendai.sdk.configurator import configure
+
+            configure()
+        disabled = _disabled()
         for name, instrumentor in instrumentors.BY_NAME.items():
-            if name not in _disabled():
+            if name not in disabled:
                 single = instrumentor()
                 if not single.is_instrumented_by_opentelemetry:
                     single.instrument()
         after_instrumentors()
-
-
-def _configure_once() -> None:
-    from opentelemetry import trace
-    from opentelemetry.sdk.trace import TracerProvider
-
-    from otel_backendai.sdk.configurator import configure
-
-    if not isinstance(trace.get_tracer_provider(), TracerProvider):
-        configure()
 
 
 def _disabled() -> set[str]:

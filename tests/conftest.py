@@ -9,7 +9,6 @@ from collections.abc import Iterator
 import pytest
 from opentelemetry import context as context_api
 from opentelemetry import propagate
-from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -80,9 +79,3 @@ def telemetry() -> Iterator[Telemetry]:
     for hop in HOPS:
         hop.uninstall()
     contrib_server.GUARDING.uninstall()
-
-
-@pytest.fixture
-def empty_context() -> Context:
-    """A context that holds nothing."""
-    return Context()

@@ -20,7 +20,6 @@ from opentelemetry.propagators.textmap import (
     default_setter,
 )
 
-from otel_backendai import request_id
 from otel_backendai.guard import Guard
 from otel_backendai.names import (
     EVENT_BODIES,
@@ -55,11 +54,7 @@ def is_event_metadata(metadata: object) -> bool:
 
 def render_event_field(context: Context | None = None) -> str | None:
     """Return the JSON text of the ``otel`` field for ``context`` (default: current), ``None`` if there is nothing."""
-    carried: dict[str, str] = {}
-    current = request_id.read(context)
-    if current is not None:
-        carried[REQUEST_ID] = current
-    w3c.inject(carried, context)
+    carried = w3c.carried_from(context)
     return json.dumps(carried, separators=(",", ":")) if carried else None
 
 
@@ -81,12 +76,7 @@ def with_event_field(fields: dict[object, object], context: Context | None = Non
 
 def inject_event_metadata(metadata: Mapping[str, object], context: Context | None = None) -> dict[str, object]:
     """Return a copy of an application's own metadata with request ID and W3C fields; what it set itself is kept."""
-    carried: dict[str, str] = {}
-    w3c.inject(carried, context)
-    current = request_id.read(context)
-    if current is not None:
-        carried[REQUEST_ID] = current
-    return w3c.added_to(metadata, carried)
+    return w3c.added_to(metadata, w3c.carried_from(context))
 
 
 def extract_event(carrier: object, context: Context | None = None) -> Context:

@@ -21,7 +21,6 @@ from opentelemetry.propagators.textmap import (
     default_setter,
 )
 
-from otel_backendai import request_id
 from otel_backendai.guard import Guard
 from otel_backendai.names import METADATA, ORIGIN_RPC, REQUEST_ID, RPC_ARGS, RPC_HEADERS, TRACEPARENT
 from otel_backendai.propagators import w3c
@@ -45,23 +44,18 @@ def inject_rpc_body(body: object, context: Context | None = None) -> object:
     if not is_rpc_body(body):
         return body
     assert isinstance(body, dict)
-    headers: dict[str, str] = {}
-    current = request_id.read(context)
-    if current is not None:
-        headers[REQUEST_ID] = current
-    w3c.inject(headers, context)
-    if not headers:
-        return body
     # str(x) of an exact str is itself; anything else (a propagator's str subclass) becomes exact.
-    carried = {str(name): str(value) for name, value in headers.items()}
+    carried = {str(name): str(value) for name, value in w3c.carried_from(context).items()}
+    if not carried:
+        return body
     sent = dict(body)
     own_headers = body.get(RPC_HEADERS)
     if type(own_headers) is dict:
         sent[RPC_HEADERS] = w3c.added_to(own_headers, carried)
     elif own_headers is None:
         sent[RPC_HEADERS] = carried
-    if current is not None and sent.get(REQUEST_ID) is None:
-        sent[REQUEST_ID] = current
+    if REQUEST_ID in carried and sent.get(REQUEST_ID) is None:
+        sent[REQUEST_ID] = carried[REQUEST_ID]
     metadata = body.get(METADATA)
     if type(metadata) is dict:
         true_fields = {name: carried[name] for name in (REQUEST_ID, TRACEPARENT) if name in carried}

@@ -20,7 +20,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 from otel_backendai import request_id
 from otel_backendai.counters import count_rejected
-from otel_backendai.names import BAGGAGE, TRACEPARENT
+from otel_backendai.names import BAGGAGE, REQUEST_ID, TRACEPARENT
 
 # Twice what W3C asks every platform to propagate (8192 bytes of baggage); more than that is not ours to parse.
 MAX_FIELD_LENGTH = 16_384
@@ -118,6 +118,16 @@ def inject(carrier: dict[str, str], context: Context | None) -> None:
     except Exception:
         # A baggage value is any object of the application's; one without a text costs the baggage, not the rest.
         carrier.pop(BAGGAGE, None)
+
+
+def carried_from(context: Context | None) -> dict[str, str]:
+    """Return what a carrier of ours takes from ``context`` (default: current): request ID and W3C fields, if any."""
+    carried: dict[str, str] = {}
+    current = request_id.read(context)
+    if current is not None:
+        carried[REQUEST_ID] = current
+    inject(carried, context)
+    return carried
 
 
 def added_to(own: Mapping[Any, Any], carried: dict[str, str]) -> dict[Any, Any]:
