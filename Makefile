@@ -3,14 +3,14 @@
 
 PYTHON ?= python3
 VENV ?= .venv
-# A file of constraints, for example constraints/oldest.txt.
+# A file of constraints, for example constraints/otel-1.27.txt.
 CONSTRAINTS ?=
 
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 CONSTRAIN := $(if $(CONSTRAINTS),-c $(CONSTRAINTS))
 
-.PHONY: help demo test check format bench picture backends test-backends wheel clean
+.PHONY: help demo test check format bench picture backends test-backends resolve test-trains wheel clean
 
 help:
 	@echo "make demo           start the example cluster, run its flows, print what was seen"
@@ -20,6 +20,8 @@ help:
 	@echo "make bench          cost per request, beside stock OpenTelemetry and nothing; time and memory of trace"
 	@echo "make backends       build Jaeger and a Collector into the user's cache (needs Go), print where they are"
 	@echo "make test-backends  tests against these two"
+	@echo "make resolve        whether the plugin installs beside every release of Backend.AI (RELEASES='26.9.6 23.9.10')"
+	@echo "make test-trains    the tests on each OpenTelemetry train that a release brings (constraints/)"
 	@echo "make picture        docs/request.png: the desk's page of one request (needs Chromium)"
 
 $(INSTALLED): pyproject.toml $(CONSTRAINTS)
@@ -56,6 +58,20 @@ backends:
 
 test-backends: $(INSTALLED) backends
 	$(BIN)/python -m pytest tests/backends
+
+# Releases of the list in tools/resolve_beside.py; all when empty.
+RELEASES ?=
+
+resolve: $(INSTALLED)
+	$(BIN)/python tools/resolve_beside.py $(RELEASES)
+
+TRAINS ?= 1.27 1.33 1.39 1.45
+
+test-trains:
+	@for train in $(TRAINS); do \
+		echo "== OpenTelemetry $$train"; \
+		$(MAKE) test VENV=$(VENV)-otel-$$train CONSTRAINTS=constraints/otel-$$train.txt || exit 1; \
+	done
 
 wheel: $(INSTALLED)
 	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
