@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 CONSTRAIN := $(if $(CONSTRAINTS),-c $(CONSTRAINTS))
 
-.PHONY: help demo test check format bench picture backends test-backends resolve test-trains wheel clean
+.PHONY: help demo test check format bench picture backends test-backends resolve test-trains wheel clean scale-out
 
 help:
 	@echo "make demo           start the example cluster, run its flows, print what was seen"
@@ -22,6 +22,7 @@ help:
 	@echo "make test-backends  tests against these two"
 	@echo "make resolve        whether the plugin installs beside every release of Backend.AI (RELEASES='26.9.6 23.9.10')"
 	@echo "make test-trains    the tests on each OpenTelemetry train that a release brings (constraints/)"
+	@echo "make scale-out      200,000 spans through two node Collectors and two gateways, one of which is killed"
 	@echo "make picture        docs/request.png: the desk's page of one request (needs Chromium)"
 
 $(INSTALLED): pyproject.toml $(CONSTRAINTS)
@@ -72,6 +73,9 @@ test-trains:
 		echo "== OpenTelemetry $$train"; \
 		$(MAKE) test VENV=$(VENV)-otel-$$train CONSTRAINTS=constraints/otel-$$train.txt || exit 1; \
 	done
+
+scale-out: $(INSTALLED) backends
+	$(BIN)/python -m tools.scale_out "$$(backends/build.sh)"
 
 wheel: $(INSTALLED)
 	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
