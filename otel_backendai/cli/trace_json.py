@@ -9,13 +9,16 @@ from dataclasses import asdict
 
 from otel_backendai.cli.trace_components import Components
 from otel_backendai.cli.trace_source import Answer, TraceSource
-from otel_backendai.cli.trace_tree import missing_parents
+from otel_backendai.cli.trace_tree import missing_parents, start_us
 from otel_backendai.desk.attribute_text import attribute_text
 from otel_backendai.desk.model import LogLine, Span
 
 
 def answer_json(identifier: str, source: TraceSource, answer: Answer, components: Components) -> Iterator[str]:
-    """The text of the object, piece by piece: a span is copied only while it is written."""
+    """The text of the object, piece by piece: a span is copied only while it is written.
+
+    The spans of a trace are in the order of time, whichever order the source has: Jaeger's is another at each question.
+    """
     head = {
         "id": identifier,
         "found_as": answer.found_as or None,
@@ -28,7 +31,7 @@ def answer_json(identifier: str, source: TraceSource, answer: Answer, components
     for number, spans in enumerate(answer.traces):
         yield (", " if number else "") + json.dumps({"trace_id": spans[0].trace_id, "gaps": _gaps(spans)})[:-1]
         yield ', "spans": ['
-        yield from _list(spans)
+        yield from _list(sorted(spans, key=lambda span: (start_us(span), span.span_id)))
         yield "]}"
     yield '], "logs": ['
     yield from _list(answer.logs)

@@ -111,8 +111,13 @@ def run_jaeger(binaries: Path, directory: Path, otlp_grpc: str | None = None) ->
 
 
 @contextmanager
-def run_collector(binaries: Path, directory: Path, jaeger_grpc: str, **settings: str) -> Iterator[Collector]:
-    """Run the Collector until the block ends. Loki and Prometheus are at a closed port unless ``settings`` say else."""
+def run_collector(
+    binaries: Path, directory: Path, jaeger_grpc: str, overlay: Path | None = None, **settings: str
+) -> Iterator[Collector]:
+    """Run the Collector until the block ends. Loki and Prometheus are at a closed port unless ``settings`` say else.
+
+    ``overlay`` is a second configuration; what it says replaces what `collector-config.yaml` says.
+    """
     grpc, http, health = (f"127.0.0.1:{free_port()}" for _ in range(3))
     nobody = f"http://127.0.0.1:{free_port()}"
     settings = {
@@ -126,6 +131,7 @@ def run_collector(binaries: Path, directory: Path, jaeger_grpc: str, **settings:
         **settings,
     }
     command = [str(binaries / "otelcol"), "--config", str(ROOT / "collector-config.yaml")]
+    command += [] if overlay is None else ["--config", str(overlay)]
     with _running(command, settings, directory, f"http://{health}/"):
         yield Collector(grpc, f"http://{http}")
 
