@@ -114,7 +114,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     options = parser.parse_args(arguments)
     settings = read_settings()
-    configure_logging("client", settings.log_level)
+    configure_logging("client", settings.log_level, settings.log_format)
     result = asyncio.run(_run(options.flow, options.request_id, options.wait, settings))
     sys.stdout.write(json.dumps({"flow": options.flow, "request_id": options.request_id, **result}) + "\n")
     return 0 if result["ok"] else 1

@@ -3,14 +3,41 @@
 
 """Logging as an application does it: one handler on the root logger, one line per record on standard error."""
 
+import json
 import logging
 import logging.config
+from typing import Any
+
+# What every record has, as Backend.AI's JSON formatter (python-json-logger's) tells it from what was added to one.
+_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"asctime", "message", "taskName"}
 
 
-def configure_logging(component: str, level: str = "INFO") -> None:
+class JSONLines(logging.Formatter):
+    """One JSON object per record: time, level, logger, message, and whatever was added to the record."""
+
+    def __init__(self, component: str) -> None:
+        super().__init__()
+        self._component = component
+
+    def format(self, record: logging.LogRecord) -> str:
+        fields: dict[str, Any] = {
+            "timestamp": self.formatTime(record),
+            "level": record.levelname,
+            "component": self._component,
+            "name": record.name,
+            "message": record.getMessage(),
+        }
+        fields.update((name, value) for name, value in vars(record).items() if name not in _STANDARD)
+        if record.exc_info:
+            fields["exc_info"] = self.formatException(record.exc_info)
+        return json.dumps(fields, default=str)
+
+
+def configure_logging(component: str, level: str = "INFO", form: str = "text") -> None:
     """Send the log lines of this process to standard error, each naming `component`.
 
-    `request_id`, `otelTraceID` and `otelSpanID` are printed where a record has them, `-` otherwise.
+    `request_id`, `otelTraceID` and `otelSpanID` are printed where a record has them, `-` otherwise; with the form
+    `json` each line is an object that has them where the record has.
     """
     line = (
         "{asctime} {levelname:<7} "
@@ -28,9 +55,12 @@ def configure_logging(component: str, level: str = "INFO") -> None:
                     "fmt": line,
                     "style": "{",
                     "defaults": {"request_id": "-", "otelTraceID": "-", "otelSpanID": "-"},
-                }
+                },
+                "json": {"()": JSONLines, "component": component},
             },
-            "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+            "handlers": {
+                "stderr": {"class": "logging.StreamHandler", "formatter": "json" if form == "json" else "line"}
+            },
             "root": {"level": level, "handlers": ["stderr"]},
         }
     )

@@ -34,7 +34,7 @@ async def _worker(
     loop: asyncio.AbstractEventLoop, worker_index: int, args: Sequence[Any]
 ) -> Any:  # an async generator; aiotools types it as what the decorator makes of it
     component, open_worker = args
-    configure_logging(component, read_settings().log_level)
+    _configure_logging(component)
     async with open_worker(worker_index) as addresses:
         log.info("ready: worker %d listens on %s", worker_index, addresses)
         yield
@@ -50,7 +50,7 @@ def serve(component: str, open_worker: OpenWorker, *, num_workers: int = 1) -> N
             yields is the text of the addresses that the worker listens on.
         num_workers: how many worker processes share the work.
     """
-    configure_logging(component, read_settings().log_level)
+    _configure_logging(component)
     _raise_open_files_limit()
     aiotools.start_server(
         _worker,
@@ -60,6 +60,11 @@ def serve(component: str, open_worker: OpenWorker, *, num_workers: int = 1) -> N
         wait_timeout=WAIT_TIMEOUT,
         **_event_loop_options(),
     )
+
+
+def _configure_logging(component: str) -> None:
+    settings = read_settings()
+    configure_logging(component, settings.log_level, settings.log_format)
 
 
 @asynccontextmanager

@@ -25,6 +25,7 @@ class Settings:
     wsproxy_port: int = 5050
     timer_interval: float = 10.0
     log_level: str = "INFO"
+    log_format: str = "text"
     api_token: str = "example-api-token"  # noqa: S105  # not a secret: everything is on loopback
     storage_token: str = "example-storage-token"  # noqa: S105  # ditto
     approxy_token: str = "example-approxy-token"  # noqa: S105  # ditto
@@ -73,6 +74,7 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
         wsproxy_port=int(text("WSPROXY_PORT", str(defaults.wsproxy_port))),
         timer_interval=float(text("TIMER_INTERVAL", str(defaults.timer_interval))),
         log_level=text("LOG_LEVEL", defaults.log_level),
+        log_format=text("LOG_FORMAT", defaults.log_format),
         api_token=text("API_TOKEN", defaults.api_token),
         storage_token=text("STORAGE_TOKEN", defaults.storage_token),
         approxy_token=text("APPROXY_TOKEN", defaults.approxy_token),

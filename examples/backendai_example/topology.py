@@ -22,7 +22,12 @@ ADDRESS_SETTINGS: Final[Mapping[str, str]] = {
     "EXAMPLE_WSPROXY_PORT": "{port}",
 }
 # Read by the components beside the addresses.
-OTHER_SETTINGS: Final = ("EXAMPLE_MANAGER_WORKERS", "EXAMPLE_TIMER_INTERVAL", "EXAMPLE_LOG_LEVEL")
+OTHER_SETTINGS: Final = (
+    "EXAMPLE_MANAGER_WORKERS",
+    "EXAMPLE_TIMER_INTERVAL",
+    "EXAMPLE_LOG_LEVEL",
+    "EXAMPLE_LOG_FORMAT",
+)
 
 REDIS_MODULE: Final = "backendai_example.redis_server"
 CLIENT_MODULE: Final = "backendai_example.client"

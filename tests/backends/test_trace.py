@@ -23,7 +23,7 @@ from otel_backendai.desk.server import Desk
 from tests.backends.compare import running_desk
 from tests.backends.servers import JSON, Collector, Jaeger, eventually, run_collector, run_jaeger
 from tests.backends.test_demo import SESSION_SERVICES, run_demo, told_traces
-from tests.integration.otlp_receiver import otlp_receiver
+from tests.integration.otlp_receiver import ReceivedLog, Receiver, otlp_receiver
 
 COMMAND = (sys.executable, "-c", "from otel_backendai.cli import main; main()", "trace")
 TIMEOUT = 60
@@ -36,12 +36,14 @@ class Filled:
     """Jaeger and desk behind one Collector, with the demo's spans in both.
 
     Args:
+        loki: What stands for Loki; it has the demo's log records.
         session_trace: The ID of the trace of the session creation.
     """
 
     jaeger: Jaeger
     desk: Desk
     collector: Collector
+    loki: Receiver
     session_trace: str
 
 
@@ -100,7 +102,7 @@ def filled(binaries: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
             for trace_id, told_trace in told.items()
             if {span["service"] for span in told_trace["spans"]} == SESSION_SERVICES
         )
-        yield Filled(jaeger, desk, collector, session_trace)
+        yield Filled(jaeger, desk, collector, loki, session_trace)
 
 
 def as_jaeger_keeps(document: JSON) -> JSON:
@@ -211,3 +213,29 @@ def test_wrong_kind_of_server(filled: Filled) -> None:
     ended = trace(REQUEST_ID, "--source", "jaeger", "--endpoint", f"http://{filled.collector.otlp_grpc}")
     assert (ended.status, ended.output, ended.errors.count("\n")) == (2, "", 1)
     assert ended.errors.startswith(f"Error: http://{filled.collector.otlp_grpc} ")
+
+
+def test_log_records_of_all_components(filled: Filled) -> None:
+    """They leave by the Collector's logs pipeline with request, trace and span ID; each ID is of a span in Jaeger."""
+    found = filled.jaeger.find(REQUEST_ID)
+    spans = {
+        (found_trace["processes"][span["processID"]]["serviceName"], trace_id, span["spanID"])
+        for trace_id, found_trace in found.items()
+        for span in found_trace["spans"]
+    }
+    services = SESSION_SERVICES | {"storage-proxy"}
+
+    def of_request() -> list[ReceivedLog]:
+        made = [record for record in filled.loki.logs if record.attributes.get("backendai.request.id") == REQUEST_ID]
+        arrived = {record.resource["service.name"] for record in made} == services
+        return made if arrived and {record.trace_id for record in made} >= set(found) else []
+
+    records = eventually(of_request, "log records of all components in all traces")
+    outside = {record.resource["service.name"] for record in records if not record.span_id}
+    # The client says what it is about to do before there is a span.
+    assert outside <= {"client"}
+    correlated = {(record.resource["service.name"], record.trace_id, record.span_id) for record in records} - {
+        ("client", "", "")
+    }
+    assert correlated <= spans
+    assert {service for service, _, _ in correlated} == services - outside
