@@ -84,6 +84,20 @@ class RpcInstrumentor(_HopInstrumentor):
 
         return HOP
 
+    def _instrument(self, **kwargs: Any) -> None:
+        with _INSTRUMENT:
+            from otel_backendai.hops import rpc
+            from otel_backendai.releases.rpc_entities import call_entities
+
+            rpc.entities_of = call_entities
+        super()._instrument(**kwargs)
+
+    def _uninstrument(self, **kwargs: Any) -> None:
+        from otel_backendai.hops import rpc
+
+        super()._uninstrument(**kwargs)
+        rpc.entities_of = None
+
 
 class EventsInstrumentor(_HopInstrumentor):
     """Events out, entry point ``backendai_events``."""

@@ -23,6 +23,7 @@ W3C_FIELDS: Final = (TRACEPARENT, TRACESTATE, BAGGAGE)
 REQUEST_ID: Final = "request_id"
 RPC_HEADERS: Final = "headers"
 RPC_ARGS: Final = "args"
+RPC_KWARGS: Final = "kwargs"
 METADATA: Final = "metadata"
 EVENT_FIELD: Final = "otel"
 EVENT_NAME: Final = "name"

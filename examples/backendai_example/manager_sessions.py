@@ -37,7 +37,9 @@ class SessionHandlers:
         await self._manager.sessions.add(session)
         try:
             await self._manager.legacy_agent.call.prepare_image(image)
-            await self._manager.agent.call.create_kernel(session.kernel_id, session.session_id, image=image)
+            await self._manager.agent.call.create_kernel(
+                kernel_id=session.kernel_id, session_id=session.session_id, image=image
+            )
         except Exception:
             log.warning("session %s failed", session.session_id)
             await self._manager.sessions.set_status(session.session_id, SessionStatus.ERROR)

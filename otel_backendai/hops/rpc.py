@@ -7,7 +7,7 @@ Handlers run in the context of process start-up (the receive loop's), so what a 
 The context is put into the body in ``invoke``, never in a serializer: a pooled peer packs in a stranger's context.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from opentelemetry import context as context_api
@@ -21,9 +21,13 @@ from otel_backendai.hops import noise
 from otel_backendai.hops.span_scope import SpanScope, with_request_id
 from otel_backendai.names import ORIGIN_RPC, RPC_METHOD, RPC_SYSTEM_CALLOSUM, RPC_SYSTEM_NAME
 from otel_backendai.patching import Hop
-from otel_backendai.propagators.rpc_body import extract_rpc_body, inject_rpc_body, is_rpc_body
+from otel_backendai.propagators.rpc_body import extract_rpc_body, inject_rpc_body, is_rpc_body, rpc_arguments
 
 HOP = Hop("rpc")
+
+EntitiesOf = Callable[[str, Sequence[object], Mapping[object, object]], Mapping[str, str]]
+# Span attributes of a call by method, arguments and keywords: what they mean, the releases know, and set this.
+entities_of: EntitiesOf | None = None
 
 _INVOKE = Guard("rpc: invoke")
 _SERVE = Guard("rpc: serve")
@@ -37,6 +41,7 @@ def _wrap_invoke(original: Callable[..., Awaitable[Any]]) -> Callable[..., Any]:
         context, attributes = context_api.get_current(), {}
         with _INVOKE:
             attributes = _client_attributes(self, method)
+            attributes.update(_entities(method, body))
         with SpanScope(_tracer_for(method), method, SpanKind.CLIENT, context, attributes) as scope:
             sent = body
             with _INVOKE:
@@ -69,6 +74,7 @@ def _served(handler: Callable[[Any], Awaitable[Any]]) -> Callable[[Any], Awaitab
             context, origin = with_request_id(extract_rpc_body(request.body), ORIGIN_RPC)
             method = request.method
             attributes = {RPC_SYSTEM_NAME: RPC_SYSTEM_CALLOSUM, RPC_METHOD: method, **origin}
+            attributes.update(_entities(method, request.body))
         with SpanScope(_tracer_for(method), method, SpanKind.SERVER, context, attributes):
             return await handler(request)
 
@@ -77,6 +83,10 @@ def _served(handler: Callable[[Any], Awaitable[Any]]) -> Callable[[Any], Awaitab
 
 def _tracer_for(method: str) -> Tracer | None:
     return None if noise.is_noise_method(method) else HOP.tracer
+
+
+def _entities(method: str, body: object) -> Mapping[str, str]:
+    return {} if entities_of is None else entities_of(method, *rpc_arguments(body))
 
 
 def _client_attributes(peer: Any, method: str) -> dict[str, AttributeValue]:

@@ -9,7 +9,7 @@ Backend.AI packs with ``strict_types``: a subclass of ``str`` or ``dict`` makes 
 and the caller wait for ever, so only exact types go out.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from opentelemetry.context import Context
 from opentelemetry.propagators.textmap import (
@@ -22,7 +22,7 @@ from opentelemetry.propagators.textmap import (
 )
 
 from otel_backendai.guard import Guard
-from otel_backendai.names import METADATA, ORIGIN_RPC, REQUEST_ID, RPC_ARGS, RPC_HEADERS, TRACEPARENT
+from otel_backendai.names import METADATA, ORIGIN_RPC, REQUEST_ID, RPC_ARGS, RPC_HEADERS, RPC_KWARGS, TRACEPARENT
 from otel_backendai.propagators import w3c
 
 _EXTRACT = Guard("rpc body: extract")
@@ -32,6 +32,14 @@ _INJECT = Guard("rpc body: inject")
 def is_rpc_body(body: object) -> bool:
     """Whether ``body`` is a plain dict with ``args``; all else (``None``, adaptors, other protocols) is left alone."""
     return type(body) is dict and RPC_ARGS in body
+
+
+def rpc_arguments(body: object) -> tuple[Sequence[object], Mapping[object, object]]:
+    """The positional and the keyword arguments in ``body``; empty ones when it has none."""
+    if not isinstance(body, Mapping):
+        return (), {}
+    positional = body.get(RPC_ARGS)
+    return positional if isinstance(positional, (list, tuple)) else (), _mapping(body.get(RPC_KWARGS))
 
 
 def inject_rpc_body(body: object, context: Context | None = None) -> object:

@@ -177,6 +177,20 @@ def test_by_trace_id(filled: Filled) -> None:
     assert found["components"]["not_reached"] == ["storage-proxy"]
 
 
+def test_by_session_and_kernel_id(filled: Filled) -> None:
+    """The demo's RPC spans carry both: each finds the whole trace of the session creation; the same from both."""
+    (created,) = filled.jaeger.get(f"/api/traces/{filled.session_trace}")["data"]
+    tags = [{tag["key"]: tag["value"] for tag in span["tags"]} for span in created["spans"]]
+    for found_as in ("session", "kernel"):
+        (identifier,) = {named[f"backendai.{found_as}.id"] for named in tags if f"backendai.{found_as}.id" in named}
+        from_jaeger, from_desk = both(filled, identifier)
+        assert from_jaeger == from_desk
+        assert from_jaeger.startswith(f"trace {filled.session_trace}  ")
+        found = json.loads(both(filled, identifier, "--json")[0])
+        assert (found["found_as"], len(found["traces"])) == (found_as, 1)
+        assert len(found["traces"][0]["spans"]) == len(created["spans"])
+
+
 def test_source_is_guessed(filled: Filled) -> None:
     """Without `--source` the endpoint's answers tell what it is."""
     for endpoint, kind in ((filled.jaeger.query_url, "jaeger"), (filled.desk.url, "desk")):

@@ -145,6 +145,18 @@ def test_session_creation_is_one_trace(document: JSON) -> None:
     assert {span["service"] for span in trace["spans"]} == SESSION_COMPONENTS
 
 
+def test_session_creation_names_session_and_kernel(document: JSON) -> None:
+    """Both spans of the agent's RPC say which; the IDs are those of the log lines."""
+    flow = _flow(document, "session")
+    calls = [span for span in flow["traces"][0]["spans"] if span["name"] == "create_kernel"]
+    assert sorted(span["kind"] for span in calls) == ["client", "server"]
+    ids = {(span["attributes"]["backendai.session.id"], span["attributes"]["backendai.kernel.id"]) for span in calls}
+    ((session_id, kernel_id),) = ids
+    bodies = [line["body"] for line in flow["logs"]]
+    assert f"creating session {session_id}" in bodies
+    assert f"kernel {kernel_id} runs" in bodies
+
+
 def test_upload_is_two_traces_under_one_id(document: JSON) -> None:
     """The client's two calls are a trace each, and the storage-proxy is in both."""
     first, second = _flow(document, "upload")["traces"]
@@ -232,7 +244,7 @@ def _assert_readable(output: str) -> None:
 
 
 def test_stays_until_sigterm_and_leaves_nothing(demo: Demo) -> None:
-    """Without ``--once`` the desk shows the request until a signal ends everything."""
+    """Without ``--once`` the desk shows the request, also to ``trace`` by session, until a signal ends everything."""
     port = free_port()
     process = demo.start("--request-id", "a/b", "--port", str(port), "--json")
     assert process.stdout is not None
@@ -242,6 +254,16 @@ def test_stays_until_sigterm_and_leaves_nothing(demo: Demo) -> None:
         assert page.status == 200
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/requests/a%2Fb", timeout=10) as answer:
         assert json.load(answer)["request_id"] == "a/b"
+    (session,) = document["flows"][0]["traces"]
+    (created,) = [span for span in session["spans"] if (span["name"], span["kind"]) == ("create_kernel", "server")]
+    for found_as in ("session", "kernel"):
+        command = (*COMMAND[:-1], "trace", created["attributes"][f"backendai.{found_as}.id"], "--json")
+        asked = subprocess.run(
+            [*command, "--endpoint", document["desk"]], capture_output=True, text=True, timeout=TIMEOUT, check=True
+        )
+        found = json.loads(asked.stdout)
+        assert found["found_as"] == found_as
+        assert [trace["trace_id"] for trace in found["traces"]] == [session["trace_id"]]
     assert process.poll() is None
     process.send_signal(signal.SIGTERM)
     output, errors = process.communicate(timeout=TIMEOUT)

@@ -19,6 +19,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 from otel_backendai.api import bind_request_id, current_request_id
 from otel_backendai.hops import rpc
+from otel_backendai.instrumentors import RpcInstrumentor
 from tests.conftest import Telemetry
 from tests.integration.conftest import free_port
 
@@ -84,8 +85,8 @@ async def pair() -> AsyncIterator[tuple[Agent, Peer]]:
     handlers = Agent()
     async with AsyncExitStack() as stack:
         server = Peer(bind=address, scheduler=_scheduler(), **options)
-        for name in ("whoami", "fail", "sleep", "raw", "ping"):
-            server.handle_function(name, getattr(handlers, "whoami" if name == "ping" else name))
+        for name in ("whoami", "fail", "sleep", "raw", "ping", "get_logs"):
+            server.handle_function(name, getattr(handlers, "whoami" if name in ("ping", "get_logs") else name))
         await stack.enter_async_context(server)
         client = Peer(connect=address, invoke_timeout=5, **options)
         await stack.enter_async_context(client)
@@ -291,3 +292,29 @@ async def test_other_bodies_pass_untouched(
     received = await peer.invoke("raw", make())
     assert received == (tuple(make()) if isinstance(make(), list) else make())
     assert not telemetry.of_kind(SpanKind.CLIENT)
+
+
+async def test_spans_name_the_entities_of_a_call(telemetry: Telemetry, agent: tuple[Agent, Peer]) -> None:
+    """Both spans of a call say which kernel and agent it is about while the instrumentor is on."""
+    _, peer = agent
+    of_kernel = {"args": ["kern-1"], "kwargs": {"agent_id": "i-node1"}}
+    instrumentor = RpcInstrumentor()
+    instrumentor.instrument(tracer_provider=telemetry.provider)
+    try:
+        await peer.invoke("get_logs", of_kernel)
+        await peer.invoke("get_logs", {"args": [b"raw"], "kwargs": None})
+    finally:
+        instrumentor.uninstrument()
+    rpc.HOP.install(telemetry.provider)
+    await peer.invoke("get_logs", of_kernel)
+    named = [
+        (span.kind, span.attributes.get("backendai.kernel.id"), span.attributes.get("backendai.agent.id"))
+        for span in telemetry.spans
+        if span.attributes is not None
+    ]
+    both = (SpanKind.SERVER, SpanKind.CLIENT)
+    assert named == [
+        *((kind, "kern-1", "i-node1") for kind in both),
+        *((kind, None, None) for kind in both),
+        *((kind, None, None) for kind in both),
+    ]
