@@ -52,7 +52,7 @@ bench: $(INSTALLED)
 	$(BIN)/python -m bench.trace
 
 picture: $(INSTALLED)
-	$(BIN)/python tools/demo_picture.py docs/request.png
+	$(BIN)/python -m tools.demo_picture docs/request.png
 
 backends:
 	@backends/build.sh

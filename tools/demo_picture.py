@@ -3,7 +3,7 @@
 
 """A picture of one request, as the README shows it: runs the demo and takes the page of its session creation.
 
-python tools/demo_picture.py docs/request.png
+python -m tools.demo_picture docs/request.png
 """
 
 import json
@@ -12,7 +12,6 @@ import subprocess
 import sys
 import time
 import urllib.request
-from pathlib import Path
 
 REQUEST_ID = "req-2026-0001"
 START_TIMEOUT = 60.0
@@ -35,13 +34,13 @@ def wait_for_page(process: subprocess.Popen[str], port: int) -> str:
 
 
 def main() -> int:
-    """Take the picture; the exit status is that of tools/picture.py."""
+    """Take the picture; the exit status is that of ``tools.picture``."""
     if len(sys.argv) != 2:
-        sys.stderr.write("usage: python tools/demo_picture.py OUTPUT.png\n")
+        sys.stderr.write("usage: python -m tools.demo_picture OUTPUT.png\n")
         return 2
     port = 43180
     demo = [sys.executable, "-m", "otel_backendai", "demo", "--request-id", REQUEST_ID, "--port", str(port)]
-    picture = [sys.executable, str(Path(__file__).with_name("picture.py"))]
+    picture = [sys.executable, "-m", "tools.picture"]
     with subprocess.Popen(demo, text=True, stdout=subprocess.DEVNULL) as process:
         try:
             page = wait_for_page(process, port)

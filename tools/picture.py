@@ -1,32 +1,19 @@
 # Copyright The otel-backendai Authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""Take a picture of a page in headless Chromium: ``python tools/picture.py URL OUTPUT.png``.
+"""Take a picture of a page in headless Chromium: ``python -m tools.picture URL OUTPUT.png``.
 
 Exit status: 0 with the picture written, 1 when Chromium made none, 2 when it cannot be started as asked.
 """
 
 import argparse
-import shutil
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-_BINARIES = ("chromium", "chromium-browser", "google-chrome")
-_FLAGS = (
-    "--headless=new",
-    # Containers lack the privileges that the sandbox needs; the pages are our own.
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--disable-dev-shm-usage",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--hide-scrollbars",
-)
+from tools.chromium import NoChromiumError, chromium_command
+
 _TIMEOUT = 90.0
 
 
@@ -40,24 +27,21 @@ def main() -> int:
     parser.add_argument("--dark", action="store_true", help="as a user who prefers dark colours")
     parser.add_argument("--budget", type=int, default=4000, metavar="MS", help="time that the page gets to draw")
     arguments = parser.parse_args()
-    binary = next(filter(None, map(shutil.which, _BINARIES)), None)
-    if binary is None:
-        _say("No Chromium on PATH; it is the Debian package `chromium`.")
+    try:
+        return take_picture(arguments)
+    except NoChromiumError as error:
+        _say(str(error))
         return 2
-    return take_picture(binary, arguments)
 
 
-def take_picture(binary: str, arguments: argparse.Namespace) -> int:
-    """Run Chromium once in a profile of its own; 0 when the picture is there, else 1."""
+def take_picture(arguments: argparse.Namespace) -> int:
+    """Run Chromium once in a profile of its own; 0 when the picture is there, else 1. Raises NoChromiumError."""
     output: Path = arguments.output.resolve()
     output.unlink(missing_ok=True)
     with tempfile.TemporaryDirectory(prefix="picture-", ignore_cleanup_errors=True) as profile:
         command = [
-            binary,
-            *_FLAGS,
+            *chromium_command(profile, arguments.width, arguments.height),
             *(["--blink-settings=preferredColorScheme=0"] if arguments.dark else []),
-            f"--user-data-dir={profile}",
-            f"--window-size={arguments.width},{arguments.height}",
             f"--virtual-time-budget={arguments.budget}",
             f"--screenshot={output}",
             arguments.url,
