@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 CONSTRAIN := $(if $(CONSTRAINTS),-c $(CONSTRAINTS))
 
-.PHONY: help demo test check format bench picture backends test-backends resolve test-trains wheel clean scale-out
+.PHONY: help demo test check format bench picture jaeger-picture backends test-backends resolve test-trains wheel clean scale-out
 
 help:
 	@echo "make demo           start the example cluster, run its flows, print what was seen"
@@ -24,6 +24,8 @@ help:
 	@echo "make test-trains    the tests on each OpenTelemetry train that a release brings (constraints/)"
 	@echo "make scale-out      200,000 spans through two node Collectors and two gateways, one of which is killed"
 	@echo "make picture        docs/request.png: the desk's page of one request (needs Chromium)"
+	@echo "make jaeger-picture docs/jaeger-*.png: the same in Jaeger's own pages (needs Chromium, Go, and JAEGER_UI=DIR:"
+	@echo "                    what a build of jaegertracing/jaeger-ui made; v1.76.0 fits)"
 
 $(INSTALLED): pyproject.toml $(CONSTRAINTS)
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=...")'
@@ -53,6 +55,10 @@ bench: $(INSTALLED)
 
 picture: $(INSTALLED)
 	$(BIN)/python -m tools.demo_picture docs/request.png
+
+jaeger-picture: $(INSTALLED)
+	$(if $(JAEGER_UI),,$(error JAEGER_UI is not set: the directory that a build of jaegertracing/jaeger-ui made))
+	binaries=$$(backends/build.sh) && $(BIN)/python -m tools.jaeger_picture "$$binaries" "$(JAEGER_UI)" docs
 
 backends:
 	@backends/build.sh

@@ -94,7 +94,7 @@ def eventually(ask: Callable[[], T], what: str) -> T:
 
 
 @contextmanager
-def run_jaeger(binaries: Path, directory: Path, otlp_grpc: str | None = None) -> Iterator[Jaeger]:
+def run_jaeger(binaries: Path, directory: Path, otlp_grpc: str | None = None, **settings: str) -> Iterator[Jaeger]:
     """Run Jaeger until the block ends; ``directory`` takes its log, ``otlp_grpc`` is where it receives."""
     http, query, query_grpc, health = (f"127.0.0.1:{free_port()}" for _ in range(4))
     grpc = otlp_grpc or f"127.0.0.1:{free_port()}"
@@ -104,6 +104,7 @@ def run_jaeger(binaries: Path, directory: Path, otlp_grpc: str | None = None) ->
         "JAEGER_QUERY_HTTP": query,
         "JAEGER_QUERY_GRPC": query_grpc,
         "JAEGER_HEALTH": health,
+        **settings,
     }
     command = [str(binaries / "jaeger"), "--config", str(ROOT / "backends" / "jaeger.yaml")]
     with _running(command, settings, directory, f"http://{health}/status"):

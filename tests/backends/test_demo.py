@@ -4,44 +4,14 @@
 """The demo's requests in a real Jaeger: demo, Collector with `collector-config.yaml`, Jaeger, found by request ID."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 from tests.backends.compare import Both, running_desk
+from tests.backends.demo_run import found_traces, run_demo, told_traces
 from tests.backends.servers import JSON, Collector, Jaeger, eventually
 
-DEMO = (sys.executable, "-c", "from otel_backendai.cli import main; main()", "demo", "--once", "--json")
-DEMO_TIMEOUT = 180
 # What the session flow reaches. The storage-proxy belongs to the upload flow, a trace of its own.
 SESSION_SERVICES = {"client", "manager", "legacy-agent", "agent", "app-proxy", "wsproxy"}
-
-
-def run_demo(directory: Path, request_id: str, endpoint: str) -> JSON:
-    """The demo's own account of one run that sends a copy of everything to ``endpoint``."""
-    ended = subprocess.run(
-        [*DEMO, "--request-id", request_id, "--endpoint", endpoint],
-        capture_output=True,
-        text=True,
-        timeout=DEMO_TIMEOUT,
-        check=False,
-        cwd=directory,
-        env={**os.environ, "TMPDIR": str(directory)},
-    )
-    assert ended.returncode == 0, ended.stderr
-    document: JSON = json.loads(ended.stdout)
-    return document
-
-
-def told_traces(document: JSON, request_id: str) -> dict[str, JSON]:
-    """The traces of the request in the demo's account, by ID."""
-    return {
-        trace["trace_id"]: trace
-        for flow in document["flows"]
-        if flow["request_id"] == request_id
-        for trace in flow["traces"]
-    }
 
 
 def test_session_creation_is_complete_in_jaeger(collector: Collector, jaeger: Jaeger, tmp_path: Path) -> None:
@@ -49,13 +19,7 @@ def test_session_creation_is_complete_in_jaeger(collector: Collector, jaeger: Ja
     request_id = "req-backends-1"
     told = told_traces(run_demo(tmp_path, request_id, collector.otlp_http), request_id)
     assert told
-
-    def find() -> dict[str, JSON]:
-        found = jaeger.find(request_id)
-        complete = all(len(found.get(key, {"spans": []})["spans"]) >= len(told[key]["spans"]) for key in told)
-        return found if complete else {}
-
-    found = eventually(find, f"the traces {list(told)}")
+    found = found_traces(jaeger, request_id, told)
     assert set(found) == set(told)
     for trace_id, trace in told.items():
         expected = {(span["span_id"], span["name"], span["parent_span_id"] or "") for span in trace["spans"]}

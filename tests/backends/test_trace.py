@@ -21,8 +21,9 @@ import pytest
 
 from otel_backendai.desk.server import Desk
 from tests.backends.compare import running_desk
+from tests.backends.demo_run import run_demo, told_traces
 from tests.backends.servers import JSON, Collector, Jaeger, eventually, run_collector, run_jaeger
-from tests.backends.test_demo import SESSION_SERVICES, run_demo, told_traces
+from tests.backends.test_demo import SESSION_SERVICES
 from tests.integration.otlp_receiver import ReceivedLog, Receiver, otlp_receiver
 
 COMMAND = (sys.executable, "-c", "from otel_backendai.cli import main; main()", "trace")
