@@ -5,12 +5,15 @@ PYTHON ?= python3
 VENV ?= .venv
 # A file of constraints, for example constraints/otel-1.27.txt.
 CONSTRAINTS ?=
+# A version or a family of Backend.AI (tests/realstack/releases), and where its stack lives; by default in the user's cache.
+RELEASE ?= 26.9.6
+STACK_DIR ?=
 
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 CONSTRAIN := $(if $(CONSTRAINTS),-c $(CONSTRAINTS))
 
-.PHONY: help demo test check format bench picture jaeger-picture backends test-backends resolve test-trains wheel clean scale-out
+.PHONY: help demo test check format bench picture jaeger-picture backends test-backends resolve test-trains wheel scale-out stack stack-down clean
 
 help:
 	@echo "make demo           start the example cluster, run its flows, print what was seen"
@@ -23,6 +26,8 @@ help:
 	@echo "make resolve        whether the plugin installs beside every release of Backend.AI (RELEASES='26.9.6 23.9.10')"
 	@echo "make test-trains    the tests on each OpenTelemetry train that a release brings (constraints/)"
 	@echo "make scale-out      200,000 spans through two node Collectors and two gateways, one of which is killed"
+	@echo "make stack          start a released Backend.AI with the plugin and a desk: RELEASE=$(RELEASE), STACK_DIR=..."
+	@echo "make stack-down     stop it"
 	@echo "make picture        docs/request.png: the desk's page of one request (needs Chromium)"
 	@echo "make jaeger-picture docs/jaeger-*.png: the same in Jaeger's own pages (needs Chromium, Go, and JAEGER_UI=DIR:"
 	@echo "                    what a build of jaegertracing/jaeger-ui made; v1.76.0 fits)"
@@ -31,7 +36,7 @@ $(INSTALLED): pyproject.toml $(CONSTRAINTS)
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=...")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
-	$(BIN)/python -m pip install --quiet $(CONSTRAIN) --editable '.[demo]' --group test --group check
+	$(BIN)/python -m pip install --quiet $(CONSTRAIN) --editable '.[demo]' --group test --group check --group stack
 	@touch $@
 
 demo: $(INSTALLED)
@@ -82,6 +87,12 @@ test-trains:
 
 scale-out: $(INSTALLED) backends
 	$(BIN)/python -m tools.scale_out "$$(backends/build.sh)"
+
+stack: $(INSTALLED)
+	@$(BIN)/python -m tests.realstack.stack up "$(RELEASE)" --dir "$(STACK_DIR)"
+
+stack-down: $(INSTALLED)
+	@$(BIN)/python -m tests.realstack.stack down "$(RELEASE)" --dir "$(STACK_DIR)"
 
 wheel: $(INSTALLED)
 	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .

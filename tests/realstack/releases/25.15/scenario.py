@@ -1,0 +1,175 @@
+# Copyright The otel-backendai Authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""What smoke.py does with a 25.15 cluster, through the released client SDK."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import tempfile
+import time
+import uuid
+from pathlib import Path
+
+import aiohttp
+from ai.backend.client.config import APIConfig
+from ai.backend.client.request import Request
+from ai.backend.client.session import AsyncSession, api_session
+
+IMAGE = os.environ["REALSTACK_IMAGE"]
+STEPS = "hello,vfolder,session,app,web (app: inside session; web: folder and session again, through the web server)"
+
+
+async def session_row(session_id) -> dict:
+    q = "query($id: UUID!) { compute_session(id: $id) { status status_info } }"
+    rqst = Request("POST", "/admin/gql")
+    rqst.set_json({"query": q, "variables": {"id": str(session_id)}})
+    async with rqst.fetch() as resp:
+        reply = await resp.json()
+    return (reply.get("data") or reply)["compute_session"] or {}
+
+
+async def until(session_id, wanted: set[str], limit: float = 60) -> list[str]:
+    seen: list[str] = []
+    end = time.monotonic() + limit
+    while time.monotonic() < end:
+        status = (await session_row(session_id)).get("status")
+        if status and (not seen or seen[-1] != status):
+            seen.append(status)
+        if status in wanted:
+            return seen
+        if status in {"ERROR", "CANCELLED", "TERMINATED"}:
+            break
+        await asyncio.sleep(0.15)
+    raise RuntimeError(f"wanted {wanted}, saw {seen}")
+
+
+async def upload(api: AsyncSession, folder: str, size: int) -> None:
+    with tempfile.TemporaryDirectory() as d:
+        src = Path(d) / "hello.txt"
+        src.write_bytes(os.urandom(size))
+        await api.VFolder(folder).upload([src], basedir=d, show_progress=False)
+
+
+async def create(api: AsyncSession, name: str, folder: str | None):
+    return await api.ComputeSession.get_or_create(
+        IMAGE,
+        name=name,
+        enqueue_only=True,
+        resources={"cpu": 1, "mem": "256m"},
+        mounts=[folder] if folder else None,
+        group_name="default",
+        domain_name="default",
+        tag="smoke",
+    )
+
+
+async def use_app(run, service: dict, session_id) -> dict:
+    """From the coordinator by its redirects to the app behind the worker's port."""
+    # the app listens inside the agent and answers with what reached it
+    async with aiohttp.ClientSession(headers=run.headers, cookie_jar=aiohttp.CookieJar(unsafe=True)) as http:
+        params = {"app": "ttyd", "protocol": "http", "token": service["token"], "session_id": str(session_id)}
+        async with http.get(f"{service['wsproxy_addr']}/v2/proxy/auth", params=params) as resp:
+            resp.raise_for_status()
+            reply = {"hops": [str(r.url.with_query(None)) for r in (*resp.history, resp)], **await resp.json()}
+        await close_app(http, service["wsproxy_addr"], session_id)
+        return reply
+
+
+async def close_app(http: aiohttp.ClientSession, proxy: str, session_id) -> None:
+    """Here: the coordinator takes the port back by itself, half a minute after its last use."""
+
+
+async def drive(run, api: AsyncSession) -> None:
+    tag = uuid.uuid4().hex[:8]
+    if run.want("hello"):
+        async with run.step("GET /") as note:
+            async with Request("GET", "/").fetch() as resp:
+                note.update(await resp.json())
+                note["headers"] = sorted(k for k in resp.headers if k.lower().startswith(("x-", "trace")))
+
+    folder = f"smoke-{tag}"
+    if run.want("vfolder"):
+        async with run.step("vfolder create") as note:
+            note["id"] = (await api.VFolder.create(folder, usage_mode="general"))["id"]
+        async with run.step("vfolder upload (tus)") as note:
+            await upload(api, folder, 100_000)
+        async with run.step("vfolder list files") as note:
+            items = (await api.VFolder(folder).list_files("."))["items"]
+            items = json.loads(items) if isinstance(items, str) else items
+            note["files"] = [(i["name"], i["size"]) for i in items]
+            assert note["files"] == [("hello.txt", 100_000)]
+
+    if run.want("session"):
+        name = f"smoke-{tag}"
+        sess = None
+        async with run.step("session create (enqueue)") as note:
+            sess = await create(api, name, folder if run.want("vfolder") else None)
+            note.update(id=sess.id, status=sess.status)
+        if sess is not None:
+            async with run.step("session until RUNNING") as note:
+                note["seen"] = await until(sess.id, {"RUNNING"})
+            async with run.step("session execute") as note:
+                result = await api.ComputeSession(name).execute(code="print(1)", mode="query")
+                note.update(status=result["status"], console=result["console"])
+                assert result["status"] == "finished"
+            if run.want("app"):
+                service = None
+                async with run.step("session start-service") as note:
+                    service = await api.ComputeSession(name).start_service("ttyd", login_session_token="x")
+                    note.update(service)
+                if service is not None:
+                    async with run.step("app through the proxy") as note:
+                        note.update(await use_app(run, service, sess.id))
+            if not run.keep:
+                async with run.step("session destroy") as note:
+                    await api.ComputeSession(name).destroy()
+                    note["seen"] = await until(sess.id, {"TERMINATED"})
+
+    if run.want("vfolder") and not run.keep:
+        async with run.step("vfolder delete"):
+            await api.VFolder(folder).delete()
+
+
+async def drive_web(run, api: AsyncSession) -> None:
+    """The same in short, as a logged-in user of the web server."""
+    tag = uuid.uuid4().hex[:8]
+    async with run.step("web: login") as note:
+        reply = await api.Auth.login(os.environ["REALSTACK_EMAIL"], os.environ["REALSTACK_PASSWORD"])
+        note["authenticated"] = reply["authenticated"]
+        assert reply["authenticated"], reply
+        # the SDK leaves it to its caller to hand the cookie on
+        api.aiohttp_session.cookie_jar.update_cookies(reply["cookies"])
+    folder = name = f"web-{tag}"
+    async with run.step("web: vfolder create"):
+        await api.VFolder.create(folder, usage_mode="general")
+    async with run.step("web: vfolder upload (tus)"):
+        await upload(api, folder, 100_000)
+    sess = None
+    async with run.step("web: session create") as note:
+        sess = await create(api, name, folder)
+        note.update(id=sess.id, status=sess.status)
+    if sess is not None:
+        async with run.step("web: session until RUNNING") as note:
+            note["seen"] = await until(sess.id, {"RUNNING"})
+        async with run.step("web: session destroy") as note:
+            await api.ComputeSession(name).destroy()
+            note["seen"] = await until(sess.id, {"TERMINATED"})
+    async with run.step("web: vfolder delete"):
+        await api.VFolder(folder).delete()
+
+
+async def scenario(run) -> None:
+    for _ in range(run.repeat):
+        async with AsyncSession() as api:
+            api.aiohttp_session.headers.update(run.headers)
+            assert api_session.get() is api
+            await drive(run, api)
+        if run.want("web"):
+            config = APIConfig(endpoint=os.environ["REALSTACK_WEBSERVER"], endpoint_type="session")
+            async with AsyncSession(config=config) as api:
+                api.aiohttp_session.headers.update(run.headers)
+                api.aiohttp_session._cookie_jar = aiohttp.CookieJar(unsafe=True)  # cookies of an IP address
+                await drive_web(run, api)

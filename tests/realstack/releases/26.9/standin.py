@@ -1,0 +1,110 @@
+# Copyright The otel-backendai Authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""
+What the agent's own container-less backend ("dummy", part of the released wheel)
+leaves out and a test of the paths above it needs: code execution that answers,
+and services that listen.  Each service port of a kernel is a small HTTP server in
+the agent process which replies with the request it got, so that a call through the
+app proxy ends somewhere and shows which headers arrived.
+
+up.sh installs this beside the backend and makes the backend use StandInAgent.
+Nothing else of the agent is touched.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+from ai.backend.agent.agent import AbstractAgent
+from ai.backend.agent.types import Container
+from ai.backend.common.docker import LabelName
+from ai.backend.common.types import ContainerStatus
+
+from . import agent as dummy
+from .kernel import DummyKernel
+
+
+async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    # raw sockets on purpose: an aiohttp server here would be instrumented too
+    try:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+        headers = [line.split(": ", 1) for line in head[1:] if ": " in line]
+        body = json.dumps({"service": "stand-in", "request": head[0], "headers": headers}).encode()
+        writer.write(
+            b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\n"
+            b"Content-Length: %d\r\n\r\n%s" % (len(body), body)
+        )
+        await writer.drain()
+    except (asyncio.IncompleteReadError, ConnectionError):
+        pass  # a probe which only connects
+    finally:
+        writer.close()
+
+
+class StandInKernel(DummyKernel):
+    async def start_service(self, service, opts):
+        await super().start_service(service, opts)
+        return {"status": "started"}
+
+
+class StandInContext(dummy.DummyKernelCreationContext):
+    async def start_container(self, kernel_obj, *args, **kwargs):
+        result = await super().start_container(kernel_obj, *args, **kwargs)
+        servers = StandInAgent.servers.setdefault(self.kernel_id, [])
+        for port in kernel_obj.service_ports:
+            opened = [await asyncio.start_server(echo, "127.0.0.1", 0) for _ in port["container_ports"]]
+            port["host_ports"] = tuple(s.sockets[0].getsockname()[1] for s in opened)
+            servers.extend(opened)
+        return result
+
+
+class StandInAgent(dummy.DummyAgent):
+    servers: dict = {}
+
+    async def execute(self, session_id, kernel_id, run_id, mode, text, *, opts, api_version, flush_timeout):
+        await asyncio.sleep(0.05)
+        return {
+            "runId": run_id,
+            "status": "finished",
+            "exitCode": 0,
+            "options": None,
+            "files": [],
+            "console": [["stdout", f"[stand-in kernel] {text}\n"]],
+        }
+
+    async def enumerate_containers(self, status_filter=dummy.ACTIVE_STATUS_SET):
+        # the dummy's empty answer makes the agent drop each kernel within a minute
+        if ContainerStatus.RUNNING not in status_filter:
+            return []
+        return [
+            (
+                kernel_id,
+                Container(
+                    id=kernel.container_id or "",
+                    status=ContainerStatus.RUNNING,
+                    image=str(kernel.image),
+                    labels={
+                        LabelName.KERNEL_ID: str(kernel_id),
+                        LabelName.SESSION_ID: str(kernel.session_id),
+                    },
+                    ports=[],
+                    backend_obj=None,
+                ),
+            )
+            for kernel_id, kernel in self.kernel_registry.items()
+        ]
+
+    def get_public_service_ports(self, service_ports):
+        return AbstractAgent.get_public_service_ports(self, service_ports)
+
+    async def destroy_kernel(self, kernel_id, container_id):
+        await super().destroy_kernel(kernel_id, container_id)
+        for server in self.servers.pop(kernel_id, []):
+            server.close()
+
+
+# looked up by name in that module whenever a kernel is made
+dummy.DummyKernel = StandInKernel
+dummy.DummyKernelCreationContext = StandInContext

@@ -1,0 +1,82 @@
+# Copyright The otel-backendai Authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Starts and stops the stack of a release, with the plugin in every component and a desk that receives."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Final
+
+from tests.realstack.stack.plugin import changed_versions, write_requirements
+from tests.realstack.stack.settings import HERE, ROOT, Stack, StackError
+
+# A first start downloads and compiles everything.
+_INSTALL_TIMEOUT: Final = 1200
+_START_TIMEOUT: Final = 600
+_STOP_TIMEOUT: Final = 300
+
+
+def start(stack: Stack) -> None:
+    """Build the wheel, install it beside the release, and start everything that does not run yet.
+
+    Raises:
+        StackError: Something is missing or does not start, or the plugin would change a package of the release.
+    """
+    stack.directory.mkdir(parents=True, exist_ok=True)
+    plugin = write_requirements(stack)
+    environment = telemetry(stack) | {
+        "REALSTACK_REQUIREMENTS": str(plugin),
+        "REALSTACK_DESK": str(Path(sys.executable).parent / "otel-backendai"),
+        "LAUNCH_PREFIX": os.environ.get("LAUNCH_PREFIX", "opentelemetry-instrument"),
+    }
+    _script("up.sh", "--install", stack=stack, more=environment, timeout=_INSTALL_TIMEOUT)
+    if changed := changed_versions(stack, plugin):
+        raise StackError(f"the plugin changes packages of {stack.release}: {'; '.join(changed)}")
+    sys.stdout.write(f"The wheel changes no package of {stack.release}.\n")
+    _script("up.sh", stack=stack, more=environment, timeout=_START_TIMEOUT)
+
+
+def stop(stack: Stack, *names: str) -> None:
+    """Stop the named components, or everything; what does not run is left."""
+    _script("down.sh", *names, stack=stack, more={}, timeout=_STOP_TIMEOUT)
+
+
+def telemetry(stack: Stack) -> dict[str, str]:
+    """The environment that sends spans and log records to the desk of ``stack``."""
+    return {
+        "OTEL_EXPORTER_OTLP_ENDPOINT": stack.desk_url,
+        "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
+        "OTEL_LOGS_EXPORTER": "otlp",
+        "OTEL_METRICS_EXPORTER": "none",
+        "OTEL_BSP_SCHEDULE_DELAY": "1000",
+    }
+
+
+def client_environment(stack: Stack) -> dict[str, str]:
+    """The variables that up.sh left for clients: endpoint, keys, image.
+
+    Raises:
+        StackError: The stack has never been up.
+    """
+    path = stack.directory / "client.env"
+    if not path.exists():
+        raise StackError(f"{path} is missing: the stack was not started")
+    exports = (line.removeprefix("export ").partition("=") for line in path.read_text().splitlines())
+    return {name: value.strip('"') for name, _, value in exports}
+
+
+def _script(name: str, *arguments: str, stack: Stack, more: dict[str, str], timeout: int) -> None:
+    environment = os.environ | more
+    environment |= {
+        "REALSTACK_RELEASE": stack.release,
+        "REALSTACK_DIR": str(stack.directory),
+        "REALSTACK_PORT_BASE": str(stack.port_base),
+        # uv of the project's own environment, where the machine has none.
+        "PATH": f"{os.environ['PATH']}:{Path(sys.executable).parent}",
+    }
+    sys.stdout.flush()
+    done = subprocess.run([HERE / name, *arguments], env=environment, timeout=timeout, cwd=ROOT, check=False)
+    if done.returncode:
+        raise StackError(f"{name} of {stack.release} failed, see above")

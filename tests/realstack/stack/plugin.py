@@ -1,0 +1,79 @@
+# Copyright The otel-backendai Authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""The plugin as an operator gets it: a wheel, beside what a release pins."""
+
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Final
+
+from tests.realstack.stack.settings import ROOT, Stack, StackError
+
+_BUILD_TIMEOUT: Final = 300
+_RESOLVE_TIMEOUT: Final = 300
+_PIN: Final = re.compile(r"^(?P<name>[A-Za-z0-9._-]+)(?:\[.*?\])?(?: @ |==)(?P<version>\S+)", re.MULTILINE)
+# Further requirements beside the wheel, separated by blanks. For as long as the plugin has no exporter of its own: the
+# newest of the train that a release brings.
+EXTRA_REQUIREMENTS: Final = "REALSTACK_PLUGIN_EXTRA"
+_DEFAULT_EXTRA: Final = "opentelemetry-exporter-otlp-proto-http>=1.27"
+
+
+def write_requirements(stack: Stack) -> Path:
+    """Build the wheel from the tree and write the requirement file that brings it into the stack's environment.
+
+    The wheel lies in a directory named by its content, so that a changed one is installed although its version is not.
+    """
+    wheels = stack.directory / "wheels"
+    with tempfile.TemporaryDirectory() as built:
+        _uv("build", "--quiet", "--wheel", "--out-dir", built, str(ROOT), timeout=_BUILD_TIMEOUT)
+        (wheel,) = Path(built).glob("*.whl")
+        kept = wheels / hashlib.sha256(wheel.read_bytes()).hexdigest()[:16] / wheel.name
+        if not kept.exists():
+            shutil.rmtree(wheels, ignore_errors=True)
+            kept.parent.mkdir(parents=True)
+            shutil.copyfile(wheel, kept)
+    extra = os.environ.get(EXTRA_REQUIREMENTS, _DEFAULT_EXTRA).split()
+    requirements = stack.directory / "plugin.txt"
+    requirements.write_text("\n".join([f"otel-backendai @ {kept.as_uri()}", *extra]) + "\n")
+    return requirements
+
+
+def changed_versions(stack: Stack, plugin: Path) -> list[str]:
+    """Resolve the release alone and with ``plugin``: one sentence for each package that the plugin changes.
+
+    An empty list is the proof that the plugin moves nothing of what an operator has. Transitive packages count too.
+    """
+    alone = _resolve(stack)
+    together = _resolve(stack, plugin)
+    return [
+        f"{name} {version} becomes {together.get(name, 'absent')}"
+        for name, version in sorted(alone.items())
+        if together.get(name) != version
+    ]
+
+
+def _resolve(stack: Stack, *more: Path) -> dict[str, str]:
+    constraints = stack.family_directory / "constraints.txt"
+    arguments = ["--python", str(stack.python), *(["-c", str(constraints)] if constraints.exists() else [])]
+    base = stack.directory / "conf" / "requirements.txt"
+    text = _uv(
+        *("pip", "compile", "--quiet", "--no-header", "--no-annotate", *arguments, str(base), *map(str, more)),
+        timeout=_RESOLVE_TIMEOUT,
+    )
+    return {match["name"].lower(): match["version"] for match in _PIN.finditer(text)}
+
+
+def _uv(*arguments: str, timeout: int) -> str:
+    uv = shutil.which("uv", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+    if uv is None:
+        raise StackError("uv was not found (pip install uv)")
+    done = subprocess.run([uv, *arguments], capture_output=True, text=True, timeout=timeout, check=False)
+    if done.returncode:
+        raise StackError(f"uv {' '.join(arguments[:2])} fails:\n{done.stderr.strip()}")
+    return done.stdout
