@@ -8,12 +8,14 @@ CONSTRAINTS ?=
 # A version or a family of Backend.AI (tests/realstack/releases), and where its stack lives; by default in the user's cache.
 RELEASE ?= 26.9.6
 STACK_DIR ?=
+# The releases of test-releases; the newest known of each family when empty.
+RELEASES ?=
 
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 CONSTRAIN := $(if $(CONSTRAINTS),-c $(CONSTRAINTS))
 
-.PHONY: help demo test check format bench picture jaeger-picture backends test-backends resolve test-trains wheel scale-out stack stack-down clean
+.PHONY: help demo test check format bench picture jaeger-picture backends test-backends resolve test-trains wheel scale-out stack stack-down test-releases clean
 
 help:
 	@echo "make demo           start the example cluster, run its flows, print what was seen"
@@ -28,6 +30,7 @@ help:
 	@echo "make scale-out      200,000 spans through two node Collectors and two gateways, one of which is killed"
 	@echo "make stack          start a released Backend.AI with the plugin and a desk: RELEASE=$(RELEASE), STACK_DIR=..."
 	@echo "make stack-down     stop it"
+	@echo "make test-releases  every hop in released Backend.AI, as a matrix into docs/compatibility.md: RELEASES=\"26.9.6 23.9.10\""
 	@echo "make picture        docs/request.png: the desk's page of one request (needs Chromium)"
 	@echo "make jaeger-picture docs/jaeger-*.png: the same in Jaeger's own pages (needs Chromium, Go, and JAEGER_UI=DIR:"
 	@echo "                    what a build of jaegertracing/jaeger-ui made; v1.76.0 fits)"
@@ -93,6 +96,9 @@ stack: $(INSTALLED)
 
 stack-down: $(INSTALLED)
 	@$(BIN)/python -m tests.realstack.stack down "$(RELEASE)" --dir "$(STACK_DIR)"
+
+test-releases: $(INSTALLED)
+	@$(BIN)/python -m tests.realstack.matrix $(RELEASES) $(if $(STACK_DIR),--dir "$(STACK_DIR)")
 
 wheel: $(INSTALLED)
 	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .

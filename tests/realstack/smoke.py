@@ -84,17 +84,23 @@ class Run:
                     print(f"    {name:8}| {line[:230]}", flush=True)
 
 
-def main() -> None:
+def parser() -> argparse.ArgumentParser:
+    """The options of a run."""
     ap = argparse.ArgumentParser()
     ap.add_argument("--only", default="", help=release.STEPS)
     ap.add_argument("--quiet", action="store_true", help="no log lines")
     ap.add_argument("--keep", action="store_true", help="leave the session and the folder")
     ap.add_argument("--repeat", type=int, default=1)
     ap.add_argument("--header", action="append", default=[], help="on every API request")
-    run = Run(ap.parse_args())
+    return ap
+
+
+def drive(run: Run) -> None:
+    """Go through the release's scenario, and end with 1 if a step failed."""
     asyncio.run(release.scenario(run))
     print("FAILED: " + ", ".join(run.failed) if run.failed else "all steps ok")
     sys.exit(bool(run.failed))
 
 
-main()
+if __name__ == "__main__":
+    drive(Run(parser().parse_args()))

@@ -81,7 +81,7 @@ if [ "$(cat "$VENV/.realstack" 2>/dev/null)" != "$want" ]; then
     echo "$want" >"$VENV/.realstack"
 fi
 SITE=$("$PY" -c 'import sysconfig; print(sysconfig.get_paths()["purelib"])')
-cp -u "$HERE/loopback_only.py" "$SITE/realstack_loopback_only.py"
+install -m 644 "$HERE/loopback_only.py" "$SITE/realstack_loopback_only.py"
 echo 'import realstack_loopback_only' >"$SITE/realstack_loopback_only.pth"
 release_install
 if [ "${1-}" = --install ]; then

@@ -4,6 +4,7 @@
 """Which release a stack runs, and where it lives."""
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,6 +66,14 @@ def stack_of(release: str, directory: str = "", environment: Mapping[str, str] =
     if stack.family not in known:
         raise StackError(f"no release {release!r} here, only of {', '.join(known)}")
     return stack
+
+
+def newest_releases() -> list[str]:
+    """The newest known release of each family, the newest first."""
+    found = []
+    for path in sorted(RELEASES.iterdir(), key=lambda path: _version(path.name), reverse=True):
+        found += re.findall(r"^RELEASE_NEWEST=(\S+)$", (path / "release.sh").read_text(), re.MULTILINE)
+    return found
 
 
 def _version(text: str) -> list[int]:

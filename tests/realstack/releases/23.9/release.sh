@@ -36,7 +36,7 @@ COMPONENT_ENV+=("DOCKER_HOST=tcp://127.0.0.1:1")
 release_install() {
     # The wheel accepts backend = "dummy" without shipping it; ours goes there.
     mkdir -p "$SITE/ai/backend/agent/dummy"
-    cp -u "$FAMILY_DIR"/standin_agent/*.py "$SITE/ai/backend/agent/dummy/"
+    install -m 644 "$FAMILY_DIR"/standin_agent/*.py "$HERE/standin_app.py" "$SITE/ai/backend/agent/dummy/"
 }
 
 release_config() {

@@ -90,6 +90,12 @@ async def drive(run, api: AsyncSession) -> None:
                 note.update(status=result["status"], console=result["console"])
             async with run.step("session start-service") as note:
                 note.update(await api.ComputeSession(name).start_service("ttyd", login_session_token="x"))
+            async with run.step("app through a WebSocket") as note:
+                tunnel = Request("GET", f"/stream/session/{name}/httpproxy", params={"app": "ttyd"})
+                async with tunnel.connect_websocket() as ws:
+                    await ws.send_bytes(b"GET / HTTP/1.1\r\nHost: stand-in\r\n\r\n")
+                    note["answer"] = (await ws.raw_websocket.receive_bytes(timeout=10)).split(b"\r\n")[0].decode()
+                    assert note["answer"] == "HTTP/1.1 200 OK"
             if not run.keep:
                 async with run.step("session destroy") as note:
                     await api.ComputeSession(name).destroy()

@@ -37,6 +37,7 @@ COMPONENT_ENV+=("DOCKER_HOST=tcp://127.0.0.1:1")
 release_install() {
     # install unlinks first: the file may be a hard link into uv's cache
     install -m 644 "$HERE/releases/25.15/standin_backend.py" "$SITE/ai/backend/agent/dummy/__init__.py"
+    install -m 644 "$HERE/standin_app.py" "$SITE/ai/backend/agent/dummy/"
 }
 
 release_config() {

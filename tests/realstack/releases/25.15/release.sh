@@ -43,6 +43,7 @@ COMPONENT_ENV+=("DOCKER_HOST=tcp://127.0.0.1:1")
 release_install() {
     # install unlinks first: the file may be a hard link into uv's cache
     install -m 644 "$FAMILY_DIR/standin_backend.py" "$SITE/ai/backend/agent/dummy/__init__.py"
+    install -m 644 "$HERE/standin_app.py" "$SITE/ai/backend/agent/dummy/"
 }
 
 # [logging] and, with REALSTACK_OTEL set, Backend.AI's own [otel] (gRPC only)

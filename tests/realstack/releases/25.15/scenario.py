@@ -66,16 +66,28 @@ async def create(api: AsyncSession, name: str, folder: str | None):
     )
 
 
-async def use_app(run, service: dict, session_id) -> dict:
-    """From the coordinator by its redirects to the app behind the worker's port."""
+def traced_headers(headers) -> list[str]:
+    words = ("x-request", "x-backend", "x-correlation", "trace", "baggage")
+    return sorted(f"{k}={v}" for k, v in headers if k.lower().startswith(words))
+
+
+async def use_app(run, service: dict, session_id) -> None:
+    """From the coordinator by its redirects to the app behind the worker's port, then to the app once more."""
     # the app listens inside the agent and answers with what reached it
     async with aiohttp.ClientSession(headers=run.headers, cookie_jar=aiohttp.CookieJar(unsafe=True)) as http:
-        params = {"app": "ttyd", "protocol": "http", "token": service["token"], "session_id": str(session_id)}
-        async with http.get(f"{service['wsproxy_addr']}/v2/proxy/auth", params=params) as resp:
-            resp.raise_for_status()
-            reply = {"hops": [str(r.url.with_query(None)) for r in (*resp.history, resp)], **await resp.json()}
+        url = None
+        async with run.step("app through the proxy") as note:
+            params = {"app": "ttyd", "protocol": "http", "token": service["token"], "session_id": str(session_id)}
+            async with http.get(f"{service['wsproxy_addr']}/v2/proxy/auth", params=params) as resp:
+                resp.raise_for_status()
+                url = resp.url
+                note["hops"] = [str(r.url.with_query(None)) for r in (*resp.history, resp)]
+                note["arrived"] = traced_headers((await resp.json())["headers"])
+        if url is not None:
+            async with run.step("app through a WebSocket") as note:
+                async with http.ws_connect(url) as ws:
+                    note["arrived"] = traced_headers((await ws.receive_json(timeout=10))["headers"])
         await close_app(http, service["wsproxy_addr"], session_id)
-        return reply
 
 
 async def close_app(http: aiohttp.ClientSession, proxy: str, session_id) -> None:
@@ -121,8 +133,7 @@ async def drive(run, api: AsyncSession) -> None:
                     service = await api.ComputeSession(name).start_service("ttyd", login_session_token="x")
                     note.update(service)
                 if service is not None:
-                    async with run.step("app through the proxy") as note:
-                        note.update(await use_app(run, service, sess.id))
+                    await use_app(run, service, sess.id)
             if not run.keep:
                 async with run.step("session destroy") as note:
                     await api.ComputeSession(name).destroy()

@@ -10,14 +10,12 @@ for a session, but it says "not-implemented" to code execution, reports no
 service ports and answers None to start-service, on which the manager fails; it
 also reports no containers, so that the agent takes its kernels for lost and
 forgets them within a minute.  Here kernels stay, code "runs", and every service
-port of a kernel is a listening socket that tells which request headers reached
-it, so that the app proxy has something to proxy to.
+port of a kernel listens (standin_app.py).
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
 import secrets
 
 from ..agent import ACTIVE_STATUS_SET, AbstractAgent
@@ -25,24 +23,7 @@ from ..resources import KernelResourceSpec
 from ..types import Container, ContainerStatus
 from .agent import DummyAgent
 from .kernel import DummyFakeCodeRunner
-
-
-async def _app(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    # Plain asyncio: an HTTP library here would add spans of its own.
-    try:
-        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
-        request, *fields = head.strip().split("\r\n")
-        pairs = (field.split(":", 1) for field in fields)
-        body = json.dumps({"request": request, "headers": {k.lower(): v.strip() for k, v in pairs}}).encode()
-        writer.write(
-            b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\n"
-            b"Content-Length: %d\r\n\r\n%s" % (len(body), body)
-        )
-        await writer.drain()
-    except (asyncio.IncompleteReadError, ConnectionError):
-        pass
-    finally:
-        writer.close()
+from .standin_app import start_app
 
 
 def _runner_state(self) -> dict:
@@ -91,7 +72,7 @@ class StandInAgent(DummyAgent):
             host_ports = [self.port_pool.pop() for _ in port["container_ports"]]
             port["host_ports"] = tuple(host_ports)
             taken += host_ports
-            servers += [await asyncio.start_server(_app, "127.0.0.1", p) for p in host_ports]
+            servers += [await start_app(p) for p in host_ports]
         return taken
 
     async def enumerate_containers(self, status_filter=ACTIVE_STATUS_SET):

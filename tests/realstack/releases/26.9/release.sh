@@ -47,7 +47,7 @@ COMPONENT_ENV+=("DOCKER_HOST=tcp://127.0.0.1:1")
 
 release_install() {
     local dummy=$SITE/ai/backend/agent/dummy line="from .standin import StandInAgent as DummyAgent  # realstack"
-    cp "$HERE/releases/26.9/standin.py" "$dummy/"
+    cp "$HERE/releases/26.9/standin.py" "$HERE/standin_app.py" "$dummy/"
     # sed -i writes a new file: the old one may be a hard link into uv's cache
     grep -qF "$line" "$dummy/__init__.py" || sed -i "\$ a $line" "$dummy/__init__.py"
 }

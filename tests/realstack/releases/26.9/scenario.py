@@ -104,9 +104,14 @@ async def use_app(run, session, session_id, app: str) -> None:
                 note.update(worker=resp.status)
                 url = resp.headers["Location"]
         async with run.step("app through the circuit") as note:
-            async with http.get(url, headers={"X-Request-ID": "from-the-client"}) as resp:
+            async with http.get(url) as resp:
                 reply = await resp.json()
                 note.update(status=resp.status, url=url.split("?")[0])
+                note["arrived"] = traced_headers(dict(reply["headers"]))
+                assert reply["service"] == "stand-in"
+        async with run.step("app through a WebSocket") as note:
+            async with http.ws_connect(url) as ws:
+                reply = await ws.receive_json(timeout=10)
                 note["arrived"] = traced_headers(dict(reply["headers"]))
                 assert reply["service"] == "stand-in"
 

@@ -4,9 +4,7 @@
 """
 What the agent's own container-less backend ("dummy", part of the released wheel)
 leaves out and a test of the paths above it needs: code execution that answers,
-and services that listen.  Each service port of a kernel is a small HTTP server in
-the agent process which replies with the request it got, so that a call through the
-app proxy ends somewhere and shows which headers arrived.
+and services that listen (standin_app.py, in the agent process).
 
 up.sh installs this beside the backend and makes the backend use StandInAgent.
 Nothing else of the agent is touched.
@@ -15,7 +13,6 @@ Nothing else of the agent is touched.
 from __future__ import annotations
 
 import asyncio
-import json
 
 from ai.backend.agent.agent import AbstractAgent
 from ai.backend.agent.types import Container
@@ -24,23 +21,7 @@ from ai.backend.common.types import ContainerStatus
 
 from . import agent as dummy
 from .kernel import DummyKernel
-
-
-async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    # raw sockets on purpose: an aiohttp server here would be instrumented too
-    try:
-        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
-        headers = [line.split(": ", 1) for line in head[1:] if ": " in line]
-        body = json.dumps({"service": "stand-in", "request": head[0], "headers": headers}).encode()
-        writer.write(
-            b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\n"
-            b"Content-Length: %d\r\n\r\n%s" % (len(body), body)
-        )
-        await writer.drain()
-    except (asyncio.IncompleteReadError, ConnectionError):
-        pass  # a probe which only connects
-    finally:
-        writer.close()
+from .standin_app import start_app
 
 
 class StandInKernel(DummyKernel):
@@ -54,7 +35,7 @@ class StandInContext(dummy.DummyKernelCreationContext):
         result = await super().start_container(kernel_obj, *args, **kwargs)
         servers = StandInAgent.servers.setdefault(self.kernel_id, [])
         for port in kernel_obj.service_ports:
-            opened = [await asyncio.start_server(echo, "127.0.0.1", 0) for _ in port["container_ports"]]
+            opened = [await start_app() for _ in port["container_ports"]]
             port["host_ports"] = tuple(s.sockets[0].getsockname()[1] for s in opened)
             servers.extend(opened)
         return result

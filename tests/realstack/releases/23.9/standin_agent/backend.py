@@ -22,6 +22,7 @@ from ai.backend.common.types import ContainerId, ResourceSlot, current_resource_
 
 from .compute import Cpu, Memory
 from .kernel import StandInKernel
+from .standin_app import start_app
 
 _DEFAULTS = {
     "cpu-cores": 8,
@@ -121,6 +122,7 @@ class StandInCreationContext(AbstractKernelCreationContext):
             ports = [self.agent.port_pool.pop() for _ in port["container_ports"]]
             port["host_ports"] = tuple(ports)
             taken.extend(ports)
+            self.agent.apps.setdefault(self.kernel_id, []).extend([await start_app(number) for number in ports])
         repl_in, repl_out = self.agent.port_pool.pop(), self.agent.port_pool.pop()
         container = self.local_config["container"]
         return {
@@ -140,12 +142,14 @@ class StandInAgent(AbstractAgent[StandInKernel, StandInCreationContext]):
     containers: dict[Any, Container]
     specs: dict[Any, KernelResourceSpec]  # what a restarted kernel gets again
     saved_config: dict[Any, bytes]
+    apps: dict[Any, list[asyncio.Server]]  # what listens on the service ports
 
     def __init__(self, *args, **kwargs) -> None:
         super().__init__(*args, **kwargs)
         self.containers = {}
         self.specs = {}
         self.saved_config = {}
+        self.apps = {}
 
     def option(self, name: str) -> Any:
         return self.local_config.get("standin", {}).get(name, _DEFAULTS[name])
@@ -204,6 +208,8 @@ class StandInAgent(AbstractAgent[StandInKernel, StandInCreationContext]):
 
     async def clean_kernel(self, kernel_id, container_id, restarting) -> None:
         self.containers.pop(kernel_id, None)
+        for server in self.apps.pop(kernel_id, []):
+            server.close()
         if not restarting:
             self.specs.pop(kernel_id, None)
             for key in [k for k in self.saved_config if k[0] == kernel_id]:

@@ -1,0 +1,71 @@
+# Copyright The otel-backendai Authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""``make test-releases``: every hop in released Backend.AI, release after release, as a matrix."""
+
+import argparse
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+from rich.console import Console
+
+from tests.realstack.matrix.driving import drive
+from tests.realstack.matrix.expectation_file import read_expectation
+from tests.realstack.matrix.facts import facts_of
+from tests.realstack.matrix.judging import judge
+from tests.realstack.matrix.reading import observe
+from tests.realstack.matrix.report import Column, markdown, reasons, terminal_table
+from tests.realstack.stack.control import start, stop
+from tests.realstack.stack.settings import ROOT, Stack, StackError, newest_releases, stack_of
+
+_PAGE = ROOT / "docs" / "compatibility.md"
+
+
+def main() -> None:
+    """Run the releases that the command line names, or the newest known of each family; exit 1 on red."""
+    parser = argparse.ArgumentParser(prog="python -m tests.realstack.matrix")
+    parser.add_argument("releases", nargs="*", help="versions or families [default: all]")
+    parser.add_argument("--dir", default="", help="the stacks live below; by default in the user's cache")
+    parser.add_argument("--page", type=Path, default=_PAGE, help="file to write [default: docs/compatibility.md]")
+    parser.add_argument("--keep", action="store_true", help="leave the last stack running")
+    arguments = parser.parse_args()
+    columns: list[Column] = []
+    failures: list[str] = []
+    console = Console()
+    releases = arguments.releases or newest_releases()
+    for release in releases:
+        console.rule(f"Backend.AI {release}")
+        try:
+            stack = stack_of(release, str(Path(arguments.dir, release)) if arguments.dir else "")
+            columns.append(_run(stack, keep=arguments.keep and release == releases[-1]))
+        except StackError as error:
+            failures.append(f"{release}: {error}")
+            console.print(failures[-1], markup=False)
+    console.print(terminal_table(columns))
+    for release, subject, sentences in reasons(columns):
+        console.print(f"{release}, {subject}: {'; '.join(sentences)}", markup=False, highlight=False)
+    for failure in failures:
+        console.print(failure, markup=False, highlight=False)
+    if columns:
+        arguments.page.write_text(markdown(columns, datetime.now(UTC).strftime("%Y-%m-%d")))
+    sys.exit(bool(failures) or not all(column.is_green for column in columns))
+
+
+def _run(stack: Stack, keep: bool) -> Column:
+    stop(stack)  # what a wheel before this one left running
+    try:
+        start(stack)
+        since = time.time()
+        steps = drive(stack)
+        observation = observe(stack.desk_url, steps, since, stack.directory / "log")
+        cells = judge(read_expectation(stack.family_directory / "hops.toml"), observation)
+        failed = [f"{step.title}: {step.error}" for step in steps if step.error]
+        return Column(facts_of(stack), cells, failed)
+    finally:
+        if not keep:
+            stop(stack)
+
+
+main()

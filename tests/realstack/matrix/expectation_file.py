@@ -1,0 +1,32 @@
+# Copyright The otel-backendai Authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""``releases/FAMILY/hops.toml``: what its scenario takes over each hop."""
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from tests.realstack.matrix.observation import Expectation, Hop
+
+_KEYS = ("http_in", "http_out", "websocket", "rpc", "event_out", "event_in", "background", "log_records")
+
+
+def read_expectation(path: Path) -> Expectation:
+    """The expectation in a file.
+
+    Raises:
+        ValueError: A key is not known, or the reason of an absence is missing.
+    """
+    content: dict[str, Any] = tomllib.loads(path.read_text())
+    absent = {Hop(name): str(reason).strip() for name, reason in content.pop("absent", {}).items()}
+    if unknown := set(content) - set(_KEYS):
+        raise ValueError(f"{path}: {', '.join(sorted(unknown))} is not known")
+    if not all(absent.values()):
+        raise ValueError(f"{path}: absent without a reason")
+    return Expectation(**{key: [_entry(entry) for entry in entries] for key, entries in content.items()}, absent=absent)
+
+
+def _entry(entry: Any) -> Any:
+    """A component's name, or caller and called of ``a -> b``."""
+    return tuple(entry.split(" -> ")) if " -> " in entry else entry

@@ -1,0 +1,60 @@
+# Copyright The otel-backendai Authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Event out, event in, background."""
+
+from tests.realstack.matrix.observation import Expectation, Observation, component_of, request_id_of
+from tests.realstack.matrix.sentences import nothing_expected, some
+from tests.realstack.matrix.span_tree import SpanTree, is_background
+
+
+def event_out(expected: Expectation, _: Observation, tree: SpanTree) -> list[str]:
+    """Each component has PRODUCER spans below what made it send, under its ID; one of all is under a client's ID."""
+    problems = nothing_expected(expected.event_out)
+    problems += [
+        f"{component}: no PRODUCER span below a request, a call or a background run, under its request ID"
+        for component in expected.event_out
+        if not any(request_id_of(span) and tree.has_cause(span) for span in tree.of(component, "producer"))
+    ]
+    if not any(span.kind == "producer" and tree.in_step(span) for span in tree.spans):
+        problems.append("no PRODUCER span under a request ID of the client")
+    return problems
+
+
+def event_in(expected: Expectation, _: Observation, tree: SpanTree) -> list[str]:
+    """Each component has CONSUMER spans that continue or link a PRODUCER span, and all of these keep its request ID."""
+    problems = nothing_expected(expected.event_in)
+    for component in expected.event_in:
+        received = [
+            (span, sender)
+            for span in tree.of(component, "consumer")
+            for sender in [tree.parent(span), *tree.linked(span)]
+            if sender is not None and sender.kind == "producer"
+        ]
+        if not received:
+            problems.append(f"{component}: no CONSUMER span that names a PRODUCER span")
+        problems += some(
+            f"{component}: {span.name} has not the request ID that {component_of(sender)} sent"
+            for span, sender in received
+            if not request_id_of(span) or request_id_of(span) != request_id_of(sender)
+        )
+    if not any(span.kind == "consumer" and tree.in_step(span) for span in tree.spans):
+        problems.append("no CONSUMER span under a request ID of the client")
+    return problems
+
+
+def background(expected: Expectation, observation: Observation, tree: SpanTree) -> list[str]:
+    """Each component has background runs as roots, each under an ID of its own, and one reaches the other component."""
+    problems = nothing_expected(expected.background)
+    known = {step.request_id for step in observation.steps}
+    for component, reached in expected.background:
+        runs = [span for span in tree.of(component, "internal") if is_background(span)]
+        ids = [request_id_of(run) for run in runs]
+        if not runs:
+            problems.append(f"{component}: no root span of a background run")
+            continue
+        if "" in ids or len(ids) != len(set(ids)) or known & set(ids):
+            problems.append(f"{component}: background runs without request IDs of their own")
+        if not any(component_of(span) == reached and request_id_of(span) in ids for span in tree.spans):
+            problems.append(f"{component}: no background run under whose request ID {reached} did something")
+    return problems

@@ -1,0 +1,69 @@
+# Copyright The otel-backendai Authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""What the desk of a stack received, and what the components wrote into their log files."""
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlencode
+from urllib.request import urlopen
+
+from otel_backendai.cli.trace_reading import read_desk_log, read_desk_span
+from otel_backendai.desk.model import LogLine, Span
+from tests.realstack.matrix.observation import Observation, Step
+
+_TIMEOUT = 10.0
+_LIMIT = 1500  # traces per service, more than a minute of a noisy one
+# Exporters send every second; nothing new for this long means that all is there.
+_QUIET = 3.0
+_SETTLE_TIMEOUT = 30.0
+
+
+def observe(desk_url: str, steps: Sequence[Step], since: float, log_directory: Path) -> Observation:
+    """Everything that is known of a run, once nothing more arrives for its steps.
+
+    Args:
+        desk_url: Base URL of the desk.
+        steps: What the client did.
+        since: Seconds since the epoch; what began before is left out.
+        log_directory: Where the log files are.
+    """
+    _settle(lambda: [len(_traces_of(desk_url, step.request_id)) for step in steps])
+    spans: dict[tuple[str, str], Span] = {}
+    logs: list[LogLine] = []
+    for trace_id in _trace_ids(desk_url, since):
+        view = _get(f"{desk_url}/api/trace-view/{trace_id}")
+        for item in view["traces"]:
+            spans |= {(span["trace_id"], span["span_id"]): read_desk_span(span, {}) for span in item["spans"]}
+        logs += [read_desk_log(line, {}) for line in view["logs"]]
+    lines = {path.stem: path.read_text(errors="replace").splitlines() for path in log_directory.glob("*.log")}
+    return Observation(steps, list(spans.values()), logs, lines)
+
+
+def _trace_ids(desk_url: str, since: float) -> list[str]:
+    found: dict[str, None] = {}
+    for service in _get(f"{desk_url}/api/services")["data"]:
+        query = urlencode({"service": service, "start": int(since * 1e6), "limit": _LIMIT})
+        found |= {trace["traceID"]: None for trace in _get(f"{desk_url}/api/traces?{query}")["data"]}
+    return list(found)
+
+
+def _traces_of(desk_url: str, request_id: str) -> list[Any]:
+    traces = _get(f"{desk_url}/api/requests/{quote(request_id, safe='')}")["traces"]
+    return [span for item in traces for span in item["spans"]]
+
+
+def _settle(count: Callable[[], object]) -> None:
+    deadline = time.monotonic() + _SETTLE_TIMEOUT
+    before = None
+    while (now := count()) != before and time.monotonic() < deadline:
+        before = now
+        time.sleep(_QUIET)
+
+
+def _get(url: str) -> Any:
+    with urlopen(url, timeout=_TIMEOUT) as response:
+        return json.load(response)

@@ -1,0 +1,88 @@
+# Copyright The otel-backendai Authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""The matrix for a terminal and for docs/compatibility.md."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from rich.table import Table
+
+from tests.realstack.matrix.facts import Facts
+from tests.realstack.matrix.judging import Cell
+from tests.realstack.matrix.observation import Hop
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """What came out for one release: ``problems`` are those of the run itself, beside the hops."""
+
+    facts: Facts
+    cells: Mapping[Hop, Cell]
+    problems: Sequence[str] = field(default=())
+
+    @property
+    def is_green(self) -> bool:
+        """Whether nothing is wrong."""
+        return not self.problems and not any(cell.problems for cell in self.cells.values())
+
+
+def cell_text(cell: Cell | None) -> str:
+    """A verdict in one word."""
+    if cell is None:
+        return "not run"
+    if cell.not_applicable:
+        return "n/a"
+    return "red" if cell.problems else "green"
+
+
+def reasons(columns: Sequence[Column]) -> list[tuple[str, str, list[str]]]:
+    """Release, subject and sentences for everything that is not green."""
+    found = []
+    for column in columns:
+        if column.problems:
+            found.append((column.facts.release, "the run", list(column.problems)))
+        for hop, cell in column.cells.items():
+            if cell.problems or cell.not_applicable:
+                found.append((column.facts.release, str(hop), list(cell.problems) or [cell.not_applicable]))
+    return found
+
+
+def terminal_table(columns: Sequence[Column]) -> Table:
+    """The matrix with colours."""
+    table = Table("", *(column.facts.release for column in columns))
+    for hop in Hop:
+        texts = [cell_text(column.cells.get(hop)) for column in columns]
+        table.add_row(str(hop), *(f"[{text}]{text}[/]" if text in ("red", "green") else text for text in texts))
+    return table
+
+
+def markdown(columns: Sequence[Column], date: str) -> str:
+    """The page: versions, matrix, reasons.
+
+    Args:
+        columns: One per release, in the order in which they are shown.
+        date: Of the run, as a reader writes it.
+    """
+    releases = [column.facts.release for column in columns]
+    lines = [
+        "# Compatibility",
+        "",
+        f"Written by `make test-releases` on {date}: released Backend.AI from PyPI as running clusters, the plugin",
+        "from a wheel of the tree in every component, requests under known request IDs, judged by what a receiver got",
+        "([how](../tests/realstack/README.md)). Green: spans, parents, request IDs and log lines of a hop were seen.",
+        "",
+        _row("", releases),
+        _row("---", ["---"] * len(columns)),
+        _row("Python", [column.facts.python for column in columns]),
+        _row("OpenTelemetry", [column.facts.opentelemetry for column in columns]),
+        *(_row(str(hop), [cell_text(column.cells.get(hop)) for column in columns]) for hop in Hop),
+        "",
+    ]
+    for release, subject, sentences in reasons(columns):
+        lines += [f"- **{release}, {subject}**: {'; '.join(sentences)}"]
+    return "\n".join(lines).rstrip("\n") + "\n"
+
+
+def _row(first: str, others: Sequence[str]) -> str:
+    return f"| {' | '.join([first, *others])} |"
