@@ -57,7 +57,7 @@ def http_out(expected: Expectation, observation: Observation, tree: SpanTree) ->
         problems += [
             f"{step.title}: the user's program got {str(header).partition('=')[0]}"
             for header in (arrived if isinstance(arrived, list) else [])
-            if str(header).lower().startswith(_OURS)
+            if str(header).lower().startswith(_OURS) or step.request_id in str(header)
         ]
     return problems
 

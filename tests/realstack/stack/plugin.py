@@ -49,13 +49,23 @@ def changed_versions(stack: Stack, plugin: Path) -> list[str]:
 
     An empty list is the proof that the plugin moves nothing of what an operator has. Transitive packages count too.
     """
-    alone = _resolve(stack)
-    together = _resolve(stack, plugin)
+    return differences(_resolve(stack), _resolve(stack, plugin))
+
+
+def differences(alone: dict[str, str], together: dict[str, str]) -> list[str]:
+    """What of the first resolution is otherwise in the second, as sentences; raises when the first is empty."""
+    if not alone:
+        raise StackError("the release resolves to nothing")
     return [
         f"{name} {version} becomes {together.get(name, 'absent')}"
         for name, version in sorted(alone.items())
         if together.get(name) != version
     ]
+
+
+def pins(text: str) -> dict[str, str]:
+    """Versions by package, of what `uv pip compile` prints."""
+    return {match["name"].lower(): match["version"] for match in _PIN.finditer(text)}
 
 
 def _resolve(stack: Stack, *more: Path) -> dict[str, str]:
@@ -66,7 +76,7 @@ def _resolve(stack: Stack, *more: Path) -> dict[str, str]:
         *("pip", "compile", "--quiet", "--no-header", "--no-annotate", *arguments, str(base), *map(str, more)),
         timeout=_RESOLVE_TIMEOUT,
     )
-    return {match["name"].lower(): match["version"] for match in _PIN.finditer(text)}
+    return pins(text)
 
 
 def _uv(*arguments: str, timeout: int) -> str:
