@@ -8,14 +8,14 @@ CONSTRAINTS ?=
 # A version or a family of Backend.AI (tests/realstack/releases), and where its stack lives; by default in the user's cache.
 RELEASE ?= 26.9.6
 STACK_DIR ?=
-# The releases of test-releases; the newest known of each family when empty.
+# The releases of resolve and of test-releases; all that they know when empty.
 RELEASES ?=
 
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 CONSTRAIN := $(if $(CONSTRAINTS),-c $(CONSTRAINTS))
 
-.PHONY: help demo test check format bench picture jaeger-picture backends test-backends resolve test-trains wheel scale-out stack stack-down test-releases clean
+.PHONY: help demo test check format bench picture jaeger-picture backends test-backends resolve test-trains wheel scale-out stack stack-down test-releases \ clean
 
 help:
 	@echo "make demo           start the example cluster, run its flows, print what was seen"
@@ -39,7 +39,7 @@ $(INSTALLED): pyproject.toml $(CONSTRAINTS)
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=...")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
-	$(BIN)/python -m pip install --quiet $(CONSTRAIN) --editable '.[demo]' --group test --group check --group stack
+	$(BIN)/python -m pip install --quiet $(CONSTRAIN) --editable '.[demo]' --group test --group check
 	@touch $@
 
 demo: $(INSTALLED)
@@ -73,9 +73,6 @@ backends:
 
 test-backends: $(INSTALLED) backends
 	$(BIN)/python -m pytest tests/backends
-
-# Releases of the list in tools/resolve_beside.py; all when empty.
-RELEASES ?=
 
 resolve: $(INSTALLED)
 	$(BIN)/python tools/resolve_beside.py $(RELEASES)

@@ -18,7 +18,6 @@ from tests.realstack.matrix.observation import Expectation, Hop, Observation, St
 from tests.realstack.matrix.report import Column, cell_text, markdown, reasons
 from tests.realstack.matrix.sentences import some
 from tests.realstack.matrix.span_tree import overlapping
-from tests.realstack.stack.plugin import differences, pins
 from tests.realstack.stack.settings import RELEASES, StackError, newest_releases, stack_of
 
 ID, TRACE = "id-of-the-step", "a" * 32
@@ -245,15 +244,6 @@ def test_the_page_shows_versions_matrix_and_reasons() -> None:
 def test_many_problems_of_one_kind_are_counted() -> None:
     """A reader gets a few sentences, each once, and how many more there are."""
     assert some(["a", "a", "b", "c", "d", "e"]) == ["a", "b", "c", "and 2 more like this"]
-
-
-def test_a_package_that_the_plugin_would_change_is_named() -> None:
-    """Another version, and a package that is gone, are changes; what the plugin adds is none."""
-    alone = pins("aiohttp==3.8.6\nyarl==1.9.4\nprotobuf==4.23.4\n")
-    together = pins("aiohttp==3.8.6\nyarl==1.9.5\notel-backendai @ file:///wheel.whl\n")
-    assert differences(alone, together) == ["protobuf 4.23.4 becomes absent", "yarl 1.9.4 becomes 1.9.5"]
-    with pytest.raises(StackError, match="nothing"):
-        differences({}, together)
 
 
 def test_a_release_is_a_version_or_a_family_and_nothing_else() -> None:

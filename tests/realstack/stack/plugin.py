@@ -5,7 +5,6 @@
 
 import hashlib
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -14,10 +13,10 @@ from pathlib import Path
 from typing import Final
 
 from tests.realstack.stack.settings import ROOT, Stack, StackError
+from tools.resolve_beside import compare, parse
 
 _BUILD_TIMEOUT: Final = 300
 _RESOLVE_TIMEOUT: Final = 300
-_PIN: Final = re.compile(r"^(?P<name>[A-Za-z0-9._-]+)(?:\[.*?\])?(?: @ |==)(?P<version>\S+)", re.MULTILINE)
 # Further requirements beside the wheel, separated by blanks. For as long as the plugin has no exporter of its own: the
 # newest of the train that a release brings.
 EXTRA_REQUIREMENTS: Final = "REALSTACK_PLUGIN_EXTRA"
@@ -45,45 +44,27 @@ def write_requirements(stack: Stack) -> Path:
 
 
 def changed_versions(stack: Stack, plugin: Path) -> list[str]:
-    """Resolve the release alone and with ``plugin``: one sentence for each package that the plugin changes.
+    """Resolve the release alone and with ``plugin``: what the plugin changes of the release's packages.
 
     An empty list is the proof that the plugin moves nothing of what an operator has. Transitive packages count too.
     """
-    return differences(_resolve(stack), _resolve(stack, plugin))
-
-
-def differences(alone: dict[str, str], together: dict[str, str]) -> list[str]:
-    """What of the first resolution is otherwise in the second, as sentences; raises when the first is empty."""
+    alone = _resolve(stack)
     if not alone:
-        raise StackError("the release resolves to nothing")
-    return [
-        f"{name} {version} becomes {together.get(name, 'absent')}"
-        for name, version in sorted(alone.items())
-        if together.get(name) != version
-    ]
-
-
-def pins(text: str) -> dict[str, str]:
-    """Versions by package, of what `uv pip compile` prints."""
-    return {match["name"].lower(): match["version"] for match in _PIN.finditer(text)}
+        raise StackError(f"{stack.release} resolves to nothing")
+    return compare(alone, _resolve(stack, plugin))
 
 
 def _resolve(stack: Stack, *more: Path) -> dict[str, str]:
     constraints = stack.family_directory / "constraints.txt"
     arguments = ["--python", str(stack.python), *(["-c", str(constraints)] if constraints.exists() else [])]
     base = stack.directory / "conf" / "requirements.txt"
-    text = _uv(
-        *("pip", "compile", "--quiet", "--no-header", "--no-annotate", *arguments, str(base), *map(str, more)),
-        timeout=_RESOLVE_TIMEOUT,
-    )
-    return pins(text)
+    options = ("--quiet", "--no-header", "--no-annotate", *arguments)
+    return parse(_uv("pip", "compile", *options, str(base), *map(str, more), timeout=_RESOLVE_TIMEOUT))
 
 
 def _uv(*arguments: str, timeout: int) -> str:
-    uv = shutil.which("uv", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
-    if uv is None:
-        raise StackError("uv was not found (pip install uv)")
-    done = subprocess.run([uv, *arguments], capture_output=True, text=True, timeout=timeout, check=False)
+    command = [sys.executable, "-m", "uv", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False)
     if done.returncode:
         raise StackError(f"uv {' '.join(arguments[:2])} fails:\n{done.stderr.strip()}")
     return done.stdout
