@@ -82,9 +82,10 @@ component() {
     (cd "$CONF" && launch "$name" env "${envs[@]}" $prefix "$@")
 }
 
-# wait_for SECONDS WHAT NAME CMD...: until CMD succeeds; gives up if NAME died
+# wait_for SECONDS WHAT NAME CMD...: until CMD succeeds; gives up if NAME died, or
+# after SECONDS times REALSTACK_PATIENCE
 wait_for() {
-    local left=$(($1 * 4)) what=$2 name=$3
+    local left=$(($1 * 4 * ${REALSTACK_PATIENCE:-1})) what=$2 name=$3
     shift 3
     until "$@" >/dev/null 2>&1; do
         alive_pid "$name" >/dev/null || { tail -n 25 "$LOG/$name.log" >&2; die "$name exited while waiting for $what"; }

@@ -4,6 +4,7 @@
 """``make test-releases``: every hop in released Backend.AI, release after release, as a matrix."""
 
 import argparse
+import subprocess
 import sys
 import time
 from datetime import UTC, datetime
@@ -40,7 +41,7 @@ def main() -> None:
         try:
             stack = stack_of(release, str(Path(arguments.dir, release)) if arguments.dir else "")
             columns.append(_run(stack, keep=arguments.keep and release == releases[-1]))
-        except StackError as error:
+        except (StackError, subprocess.SubprocessError, OSError) as error:
             failures.append(f"{release}: {error}")
             console.print(failures[-1], markup=False)
     console.print(terminal_table(columns))

@@ -6,8 +6,10 @@
 import json
 import time
 from collections.abc import Callable, Sequence
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
 from urllib.parse import quote, urlencode
 from urllib.request import urlopen
 
@@ -52,7 +54,12 @@ def _trace_ids(desk_url: str, since: float) -> list[str]:
 
 
 def _traces_of(desk_url: str, request_id: str) -> list[Any]:
-    traces = _get(f"{desk_url}/api/requests/{quote(request_id, safe='')}")["traces"]
+    try:
+        traces = _get(f"{desk_url}/api/requests/{quote(request_id, safe='')}")["traces"]
+    except HTTPError as error:
+        if error.code == HTTPStatus.NOT_FOUND:
+            return []
+        raise
     return [span for item in traces for span in item["spans"]]
 
 

@@ -14,7 +14,7 @@ from tests.realstack.stack.settings import HERE, ROOT, Stack, StackError
 
 # A first start downloads and compiles everything.
 _INSTALL_TIMEOUT: Final = 1200
-_START_TIMEOUT: Final = 600
+_START_TIMEOUT: Final = 900
 _STOP_TIMEOUT: Final = 300
 
 
@@ -73,6 +73,7 @@ def _script(name: str, *arguments: str, stack: Stack, more: dict[str, str], time
         "REALSTACK_RELEASE": stack.release,
         "REALSTACK_DIR": str(stack.directory),
         "REALSTACK_PORT_BASE": str(stack.port_base),
+        "REALSTACK_PATIENCE": os.environ.get("REALSTACK_PATIENCE", "3"),
         # uv of the project's own environment, where the machine has none.
         "PATH": f"{os.environ['PATH']}:{Path(sys.executable).parent}",
     }
