@@ -127,6 +127,13 @@ def test_a_run_in_which_every_hop_kept_everything_is_green() -> None:
         (with_request_id("get-in", ""), Hop.HTTP_IN, "get-in is in the client's trace without its request ID"),
         (extra(span("again", "get-out", "manager", "server", HTTP, start=5)), Hop.HTTP_IN, "has two SERVER spans"),
         (extra(span("inner", "get-in", "manager", "server", HTTP)), Hop.HTTP_IN, "inner has no CLIENT span"),
+        (extra(span("inner", "get-in", "manager", "server")), Hop.HTTP_IN, "manager: get-in has two SERVER spans"),
+        (
+            extra(span("mid", "call-in", "agent", "internal"), span("inner", "mid", "agent", "server")),
+            Hop.RPC_IN,
+            "agent: call-in has two SERVER spans",
+        ),
+        (extra(span("inner", "event-in", "manager", "consumer")), Hop.EVENT_IN, "event-in has two CONSUMER spans"),
         (
             lambda seen: without("get-in")(without("ws-in")(seen)),
             Hop.HTTP_IN,
@@ -193,6 +200,14 @@ def test_an_absent_hop_is_told_with_its_reason() -> None:
     """`n/a` is a decision with a reason, and is not judged."""
     expected = dataclasses.replace(EXPECTED, absent={Hop.WEBSOCKET: "the release has none"})
     assert judge(expected, without("ws-in")(GOOD))[Hop.WEBSOCKET] == Cell(not_applicable="the release has none")
+
+
+def test_a_component_that_calls_itself_is_no_duplicate() -> None:
+    """Below a CLIENT span a SERVER span of the same component stands for another call."""
+    itself = extra(
+        span("to-self", "call-in", "agent", "client", HTTP), span("from-self", "to-self", "agent", "server", HTTP)
+    )
+    assert judge(EXPECTED, itself(GOOD))[Hop.RPC_IN] == Cell()
 
 
 def test_calls_one_after_the_other_are_no_duplicates() -> None:

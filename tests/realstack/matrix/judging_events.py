@@ -38,6 +38,9 @@ def event_in(expected: Expectation, _: Observation, tree: SpanTree) -> list[str]
             for span, sender in received
             if not request_id_of(span) or request_id_of(span) != request_id_of(sender)
         )
+        problems += some(
+            f"{component}: {span.name} has two CONSUMER spans" for span, _sender in received if tree.is_repeated(span)
+        )
     consumers = [span for span in tree.spans if span.kind == "consumer"]
     if not any(tree.in_step(one) for span in consumers for one in [span, *tree.linked(span)]):
         problems.append("no CONSUMER span under a request ID of the client")

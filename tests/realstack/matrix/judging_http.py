@@ -34,7 +34,7 @@ def http_in(expected: Expectation, observation: Observation, tree: SpanTree) -> 
         problems += some(
             f"{component}: {span.name} has two SERVER spans"
             for span in in_step
-            if overlapping([span, *(other for other in in_step if _same_call(span, other))])
+            if tree.is_repeated(span) or overlapping([span, *(other for other in in_step if _same_call(span, other))])
         )
     return problems
 

@@ -46,5 +46,5 @@ def _arrival_problems(span: Span, caller: str, tree: SpanTree) -> Iterator[str]:
         return
     if not request_id_of(span) or request_id_of(above) != request_id_of(span):
         yield "has not the request ID of its caller"
-    if sum(other.kind == "server" for other in tree.children(above)) > 1:
+    if tree.is_repeated(span) or sum(other.kind == "server" for other in tree.children(above)) > 1:
         yield "has two SERVER spans"

@@ -11,6 +11,7 @@ from otel_backendai.names import ATTRIBUTE_ORIGIN_DETAIL, ORIGIN_BACKGROUND, RPC
 from tests.realstack.matrix.observation import Observation, component_of, request_id_of
 
 _ENTRY_KINDS = ("server", "consumer")
+_EXIT_KINDS = ("client", "producer")
 
 
 class SpanTree:
@@ -54,6 +55,18 @@ class SpanTree:
             yield current
             seen.add(current.span_id)
             current = self.parent(current)
+
+    def is_repeated(self, span: Span) -> bool:
+        """Whether a span of the same kind and component is below, no call in between: one operation twice."""
+        below = list(self.children(span))
+        while below:
+            other = below.pop()
+            if component_of(other) != component_of(span) or other.kind in _EXIT_KINDS:
+                continue
+            if other.kind == span.kind:
+                return True
+            below += self.children(other)
+        return False
 
     def has_cause(self, span: Span) -> bool:
         """Whether an entry of the same component, or a background run of it, is above ``span`` under the same ID."""
