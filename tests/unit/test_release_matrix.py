@@ -144,6 +144,11 @@ def test_a_run_in_which_every_hop_kept_everything_is_green() -> None:
         (with_arrived(f"X-Request-ID={ID}"), Hop.HTTP_OUT, "a step: the user's program got X-Request-ID"),
         (without("ws-in"), Hop.WEBSOCKET, "client -> manager: no upgrade"),
         (without("ws-out"), Hop.WEBSOCKET, "client -> manager: no upgrade"),
+        (
+            lambda seen: extra(span("plain", "ws-out", "manager", "server", HTTP))(without("ws-in")(seen)),
+            Hop.WEBSOCKET,
+            "client -> manager: no upgrade",
+        ),
         (with_request_id("ws-in", "another"), Hop.WEBSOCKET, "client -> manager: no upgrade"),
         (without("call-in"), Hop.RPC_OUT, "manager: call-out was not continued by agent"),
         (with_request_id("call-in", "another"), Hop.RPC_OUT, "manager: call-out was not continued by agent"),
@@ -194,6 +199,15 @@ def test_a_consumer_that_links_its_producer_is_as_good_as_a_child() -> None:
 def test_a_hop_for_which_nothing_is_expected_is_red(hop: Hop) -> None:
     """An empty list in hops.toml is a mistake, and no proof."""
     assert "hops.toml names no component" in judge(Expectation(), GOOD)[hop].problems
+
+
+def test_an_upgrade_is_known_by_the_status_of_either_side() -> None:
+    """The SERVER span of a WebSocket whose caller hung up has no status; the caller's CLIENT span has."""
+    seen = extra(
+        span("ws-out-2", "step", "client", "client", HTTP | {"http.status_code": 101}),
+        span("ws-in-2", "ws-out-2", "manager", "server", HTTP),
+    )(without("ws-in")(GOOD))
+    assert judge(EXPECTED, seen)[Hop.WEBSOCKET] == Cell()
 
 
 def test_an_absent_hop_is_told_with_its_reason() -> None:
