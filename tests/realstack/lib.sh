@@ -32,6 +32,9 @@ PORT_ETCD=$((BASE + 2))
 PORT_ETCD_PEER=$((BASE + 3))
 PORT_OTLP=$((BASE + 11))      # OTLP over HTTP
 PORT_OTLP_GRPC=$((BASE + 12))
+# Beside a desk, which has the port of OTLP over HTTP, the sink is there for gRPC.
+PORT_SINK=$PORT_OTLP
+[ -z "${REALSTACK_DESK-}" ] || PORT_SINK=$((BASE + 18))
 
 RUN=$REALSTACK_DIR/run
 LOG=$REALSTACK_DIR/log

@@ -141,7 +141,7 @@ if [ ! -f "$DATA/.seeded" ]; then
     touch "$DATA/.seeded"
 fi
 if [ -n "${REALSTACK_SINK-}" ] && ! alive_pid sink >/dev/null; then
-    launch sink "$PY" "$HERE/otlp_sink.py" "$PORT_OTLP" "$REALSTACK_DIR/otlp.jsonl" "$PORT_OTLP_GRPC"
+    launch sink "$PY" "$HERE/otlp_sink.py" "$PORT_SINK" "$REALSTACK_DIR/otlp.jsonl" "$PORT_OTLP_GRPC"
 fi
 if [ -n "${REALSTACK_DESK-}" ] && ! alive_pid desk >/dev/null; then
     launch desk "$REALSTACK_DESK" desk --port "$PORT_OTLP"

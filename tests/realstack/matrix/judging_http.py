@@ -54,11 +54,13 @@ def http_out(expected: Expectation, observation: Observation, tree: SpanTree) ->
     ]
     for step in observation.steps:
         arrived = step.note.get("arrived")
-        problems += [
-            f"{step.title}: the user's program got {str(header).partition('=')[0]}"
+        ours = [
+            str(header).partition("=")[0]
             for header in (arrived if isinstance(arrived, list) else [])
             if str(header).lower().startswith(_OURS) or step.request_id in str(header)
         ]
+        if ours:
+            problems.append(f"{step.title}: the user's program got {', '.join(ours)}")
     return problems
 
 
