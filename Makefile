@@ -15,7 +15,8 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 CONSTRAIN := $(if $(CONSTRAINTS),-c $(CONSTRAINTS))
 
-.PHONY: help demo test check format bench picture jaeger-picture backends test-backends resolve test-trains wheel scale-out stack stack-down test-releases \ clean
+.PHONY: help demo test check format bench picture jaeger-picture backends test-backends resolve test-trains scale-out \
+	stack stack-down test-releases wheel clean
 
 help:
 	@echo "make demo           start the example cluster, run its flows, print what was seen"
