@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 
 from tests.realstack.matrix.observation import Step
-from tests.realstack.stack.control import client_environment, telemetry
+from tests.realstack.stack.control import client_environment, client_telemetry
 from tests.realstack.stack.settings import HERE, Stack, StackError
 
 _TIMEOUT = 300
@@ -22,13 +22,7 @@ def drive(stack: Stack) -> list[Step]:
     Raises:
         StackError: The client ended before its first step.
     """
-    environment = os.environ | client_environment(stack) | telemetry(stack)
-    environment |= {
-        "OTEL_SERVICE_NAME": "client",
-        "OTEL_BACKENDAI_COMPONENT": "client",
-        # Storage-proxy, web server and app-proxy, to which the SDK's marker headers do not go.
-        "OTEL_BACKENDAI_PEERS": "127.0.0.1",
-    }
+    environment = os.environ | client_environment(stack) | client_telemetry(stack)
     bin_directory = stack.python.parent
     with tempfile.TemporaryDirectory() as directory:
         report = Path(directory, "steps.json")

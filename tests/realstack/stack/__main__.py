@@ -7,7 +7,7 @@ import argparse
 import shlex
 import sys
 
-from tests.realstack.stack.control import start, stop, telemetry
+from tests.realstack.stack.control import client_telemetry, start, stop
 from tests.realstack.stack.settings import HERE, Stack, StackError, stack_of
 
 
@@ -31,8 +31,7 @@ def main() -> None:
 
 def _next_steps(stack: Stack, directory: str) -> str:
     bin_directory = stack.python.parent
-    client = telemetry(stack) | {"OTEL_SERVICE_NAME": "client", "OTEL_BACKENDAI_COMPONENT": "client"}
-    settings = " ".join(f"{name}={shlex.quote(value)}" for name, value in client.items())
+    settings = " ".join(f"{name}={shlex.quote(value)}" for name, value in client_telemetry(stack).items())
     where = f" STACK_DIR={shlex.quote(directory)}" if directory else ""
     return f"""
 The desk:   {stack.desk_url}

@@ -54,6 +54,16 @@ def telemetry(stack: Stack) -> dict[str, str]:
     }
 
 
+def client_telemetry(stack: Stack) -> dict[str, str]:
+    """The same for a client that runs under the plugin, and what makes it one to the plugin."""
+    return telemetry(stack) | {
+        "OTEL_SERVICE_NAME": "client",
+        "OTEL_BACKENDAI_COMPONENT": "client",
+        # Storage-proxy, web server and app-proxy, to which the SDK's marker headers do not go.
+        "OTEL_BACKENDAI_PEERS": "127.0.0.1",
+    }
+
+
 def client_environment(stack: Stack) -> dict[str, str]:
     """The variables that up.sh left for clients: endpoint, keys, image.
 
