@@ -3,7 +3,7 @@
 
 """OTLP/HTTP: from the body of an export request to spans and log lines, and the answers that the protocol wants.
 
-Protobuf needs the package ``opentelemetry-proto`` (extra ``otlp``), which is imported by the first protobuf request;
+Protobuf needs the package ``opentelemetry-proto`` (extra ``desk``), which is imported by the first protobuf request;
 JSON needs nothing. Specification: https://opentelemetry.io/docs/specs/otlp/#otlphttp
 """
 
@@ -91,5 +91,5 @@ def _protobuf() -> ModuleType:
     try:
         from . import otlp_protobuf
     except ImportError as error:
-        raise unsupported("protobuf is not installed here: send JSON, or install otel-backendai[otlp]") from error
+        raise unsupported("protobuf is not installed here: send JSON, or install otel-backendai[desk]") from error
     return otlp_protobuf

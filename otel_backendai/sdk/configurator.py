@@ -29,6 +29,9 @@ from otel_backendai.sdk.span_processor import equip
 _logger = logging.getLogger(__name__)
 _CONFIGURE = Guard("configurator")
 
+# Our entry point in both groups of exporters.
+OTLP_EXPORTER = "backendai_otlp"
+
 # What the SDK's TracerProvider builds from the environment by itself.
 _BUILT_IN_SAMPLERS = {
     "",
@@ -96,7 +99,7 @@ def _exporters(signal: str, default: str) -> list[Callable[[], Any]]:
     # Imported here, once for all workers, and not in the exporting thread: a fork in the middle of an import leaves the
     # module's lock taken in the child for ever. The exporter itself, with its sockets, is made by each process.
     found = (
-        _load(f"opentelemetry_{signal}_exporter", _otlp_name(signal) if name == "otlp" else name)
+        _load(f"opentelemetry_{signal}_exporter", _exporter_name(signal, name))
         for name in names
         if name not in ("", "none")
     )
@@ -118,18 +121,27 @@ class _NoExporter:
         """Drop ``batch``."""
 
 
-def _otlp_name(signal: str) -> str:
+def _exporter_name(signal: str, name: str) -> str:
+    # "otlp" says which protocol, not whose exporter: ours, but where only an official one speaks it.
+    if name != "otlp":
+        return name
     protocol = os.environ.get(f"OTEL_EXPORTER_OTLP_{signal.upper()}_PROTOCOL") or os.environ.get(
         "OTEL_EXPORTER_OTLP_PROTOCOL", ""
     )
-    return "otlp_proto_grpc" if protocol.strip() == "grpc" else "otlp_proto_http"
+    protocol = protocol.strip().lower()
+    if protocol == "grpc":
+        return "otlp_proto_grpc"
+    if protocol not in ("", "http/protobuf"):
+        _logger.warning("OTEL_EXPORTER_OTLP_PROTOCOL is neither grpc nor http/protobuf; the latter is used")
+    return OTLP_EXPORTER
 
 
 def _load(group: str, name: str) -> Any:
     """What an entry point names; ``None``, and one warning, when nothing offers it or it cannot be imported."""
     found = next(iter(entry_points(group=group, name=name)), None)
     if found is None:
-        _logger.warning("nothing installed offers %s %r (pip install 'otel-backendai[otlp]' brings OTLP)", group, name)
+        hint = " (pip install 'otel-backendai[otlp]' brings it)" if name.startswith("otlp_proto_") else ""
+        _logger.warning("nothing installed offers %s %r%s", group, name, hint)
         return None
     try:
         return found.load()

@@ -24,8 +24,15 @@ print(json.dumps({
     "sampler": sampler.get_description() if sampler else "",
     "ids": type(getattr(provider, "id_generator", None)).__module__,
     "service": getattr(provider, "resource", None) and provider.resource.attributes.get("service.name"),
-    "heavy": sorted({m.partition(".")[0] for m in sys.modules} & {"grpc", "requests"}) +
+    "heavy": sorted({m.partition(".")[0] for m in sys.modules} & {"grpc", "requests", "urllib3"}) +
              sorted(m for m in sys.modules if m == "google.protobuf"),
+    "exporters": sorted(
+        m for m in sys.modules if m in {
+            "otel_backendai.otlp.exporter",
+            "opentelemetry.exporter.otlp.proto.http",
+            "opentelemetry.exporter.otlp.proto.grpc",
+        }
+    ),
     "handlers": len(logging.getLogger().handlers),
 }))
 """
@@ -64,15 +71,49 @@ def test_in_a_component() -> None:
     assert seen["handlers"] == 0
 
 
-def test_nothing_heavy_is_imported_that_does_not_export() -> None:
-    """No protobuf, no grpc, no requests in a component that exports nothing, and no grpc for OTLP/HTTP."""
+def test_nothing_heavy_is_imported() -> None:
+    """No protobuf, no gRPC, no other HTTP client in a component, whether it exports or not."""
     assert configured(OTEL_TRACES_EXPORTER="none")[0]["heavy"] == []
-    assert "grpc" not in configured(OTEL_LOGS_EXPORTER="otlp")[0]["heavy"]
+    assert configured(OTEL_LOGS_EXPORTER="otlp")[0]["heavy"] == []
 
 
-def test_the_exporter_is_imported_before_any_fork() -> None:
-    """In the main thread, once for all workers: a fork in the middle of an import leaves a lock taken in the child."""
-    assert "google.protobuf" in configured(OTEL_TRACES_EXPORTER="otlp")[0]["heavy"]
+OURS = "otel_backendai.otlp.exporter"
+
+
+@pytest.mark.parametrize(
+    ("environment", "exporter"),
+    [
+        ({}, OURS),
+        ({"OTEL_TRACES_EXPORTER": "otlp"}, OURS),
+        ({"OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf"}, OURS),
+        ({"OTEL_TRACES_EXPORTER": "backendai_otlp"}, OURS),
+        ({"OTEL_TRACES_EXPORTER": "backendai_otlp", "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}, OURS),
+        ({"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}, "opentelemetry.exporter.otlp.proto.grpc"),
+        (
+            {"OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "http/protobuf", "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"},
+            OURS,
+        ),
+        ({"OTEL_TRACES_EXPORTER": "otlp_proto_http"}, "opentelemetry.exporter.otlp.proto.http"),
+        ({"OTEL_TRACES_EXPORTER": "otlp_proto_grpc"}, "opentelemetry.exporter.otlp.proto.grpc"),
+    ],
+    ids=str,
+)
+def test_which_exporter(environment: dict[str, str], exporter: str) -> None:
+    """Ours unless gRPC is asked for or an official one is named; imported in the main thread before any fork.
+
+    A fork in the middle of an import would leave a lock taken in the child.
+    """
+    seen, errors = configured(**environment)
+    assert seen["exporters"] == [exporter]
+    assert seen["processors"].count("QueueSpanProcessor") == 1
+    assert not errors
+
+
+def test_an_unknown_protocol() -> None:
+    """One warning that does not repeat the value; OTLP/HTTP with protobuf is spoken."""
+    seen, errors = configured(OTEL_EXPORTER_OTLP_PROTOCOL="http/json")
+    assert seen["exporters"] == [OURS]
+    assert errors.count("OTEL_EXPORTER_OTLP_PROTOCOL") == 1
 
 
 def test_logs_when_asked() -> None:

@@ -334,4 +334,4 @@ except Exception as error:
     print(error.http_status, error)
 """
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
-    assert run.stdout == "1\n415 protobuf is not installed here: send JSON, or install otel-backendai[otlp]\n"
+    assert run.stdout == "1\n415 protobuf is not installed here: send JSON, or install otel-backendai[desk]\n"

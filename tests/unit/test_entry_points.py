@@ -51,6 +51,19 @@ def test_propagators() -> None:
         assert isinstance(kind(), TextMapPropagator)
 
 
+def test_exporters() -> None:
+    """Of the classes that the SDK asks for, made without an argument."""
+    from opentelemetry.sdk._logs import export as log_exports
+    from opentelemetry.sdk.trace.export import SpanExporter
+
+    log_exporter = getattr(log_exports, "LogRecordExporter", None) or log_exports.LogExporter
+    for group, base in (("opentelemetry_traces_exporter", SpanExporter), ("opentelemetry_logs_exporter", log_exporter)):
+        kind = loaded(group)["backendai_otlp"]
+        assert isinstance(kind, type)
+        assert issubclass(kind, base)
+        kind().shutdown()
+
+
 def test_instrumentors() -> None:
     """One per hop, the same that `activate()` switches on, each a hop of its own."""
     found = loaded("opentelemetry_instrumentor")
