@@ -15,6 +15,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 import pytest
 from aiohttp import web
 
+from tests.integration.otlp_servers import Authority
+
 ServeApp = Callable[[web.Application], Awaitable[str]]
 
 
@@ -59,6 +61,20 @@ async def raw_request(base_url: str, request: bytes) -> bytes:
     writer.close()
     await writer.wait_closed()
     return received
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    """One for all tests: keys take time."""
+    return Authority(tmp_path_factory.mktemp("authority"))
+
+
+@pytest.fixture
+def no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No proxy and no setting of OpenTelemetry from outside."""
+    for name in list(os.environ):
+        if name.startswith("OTEL_") or name.lower().endswith("_proxy"):
+            monkeypatch.delenv(name)
 
 
 @pytest.fixture(scope="session")
