@@ -51,8 +51,7 @@ def read_endpoint(url: str) -> Endpoint:
     Raises:
         ValueError: The URL is none of HTTP or HTTPS. The text does not repeat it.
     """
-    parts = urlsplit(url)
-    address = _address(parts, "the OTLP endpoint")
+    parts, address = _split(url, "the OTLP endpoint")
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     if not target.isascii() or any(character <= " " for character in target):
         raise ValueError("the path of the OTLP endpoint is not percent-encoded")
@@ -74,27 +73,31 @@ def tls_context(settings: Settings) -> ssl.SSLContext:
     return context
 
 
-def _address(parts: SplitResult, what: str) -> Address:
-    # Both raise ValueErrors with a text that repeats what it is about.
+def _split(url: str, what: str) -> tuple[SplitResult, Address]:
+    problem = ValueError(f"{what} is no URL of the form http://host:port or https://host:port")
     try:
+        parts = urlsplit(url)
         port = parts.port
         host = (parts.hostname or "").encode("idna").decode()
     except ValueError:
-        host = ""
+        # Its text repeats what it is about.
+        raise problem from None
     if parts.scheme not in _PORTS or not host:
-        raise ValueError(f"{what} is no URL of the form http://host:port or https://host:port") from None
-    authorization = None
-    if parts.username is not None:
-        credentials = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
-        authorization = f"Basic {base64.b64encode(credentials.encode()).decode()}"
-    return Address(parts.scheme == "https", host, port or _PORTS[parts.scheme], authorization)
+        raise problem
+    authorization = None if parts.username is None else _basic(parts.username, parts.password or "")
+    return parts, Address(parts.scheme == "https", host, port or _PORTS[parts.scheme], authorization)
+
+
+def _basic(user: str, password: str) -> str:
+    credentials = f"{unquote(user)}:{unquote(password)}".encode()
+    return f"Basic {base64.b64encode(credentials).decode()}"
 
 
 def _proxy(scheme: str, address: Address) -> Address | None:
     url = getproxies().get(scheme)
     if not url or address.host in _LOOPBACK or proxy_bypass(f"{address.host}:{address.port}"):
         return None
-    proxy = _address(urlsplit(url if "://" in url else f"http://{url}"), "the proxy of the environment")
+    _, proxy = _split(url if "://" in url else f"http://{url}", "the proxy of the environment")
     if proxy.secure:
         raise ValueError("a proxy that is itself reached by TLS is not supported")
     return proxy
