@@ -17,9 +17,7 @@ _NEEDED = (
     "aiotools",
     "callosum",
     "fakeredis",
-    "google.rpc",
     "msgpack",
-    "opentelemetry.proto",
     "rich",
     "zmq",
 )

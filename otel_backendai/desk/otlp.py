@@ -3,17 +3,16 @@
 
 """OTLP/HTTP: from the body of an export request to spans and log lines, and the answers that the protocol wants.
 
-Protobuf needs the package ``opentelemetry-proto`` (extra ``desk``), which is imported by the first protobuf request;
-JSON needs nothing. Specification: https://opentelemetry.io/docs/specs/otlp/#otlphttp
+Specification: https://opentelemetry.io/docs/specs/otlp/#otlphttp
 """
 
 import json
 import zlib
-from types import ModuleType
 
 from otel_backendai.desk.model import LogLine, Span
 from otel_backendai.desk.otlp_errors import MAX_BODY, OtlpError, bad_request, too_large, unsupported
 from otel_backendai.desk.otlp_json import logs_from_json, spans_from_json
+from otel_backendai.desk.otlp_protobuf import logs_from_protobuf, spans_from_protobuf, status_to_protobuf
 
 PROTOBUF = "application/x-protobuf"
 JSON = "application/json"
@@ -22,12 +21,10 @@ _WINDOW_BITS = {"gzip": 16 + zlib.MAX_WBITS, "x-gzip": 16 + zlib.MAX_WBITS, "def
 
 
 def media_type(content_type: str) -> str:
-    """``PROTOBUF`` or ``JSON``. Raises ``OtlpError`` (415) for anything else, and where protobuf is not installed."""
+    """``PROTOBUF`` or ``JSON``. Raises ``OtlpError`` (415) for anything else."""
     name = content_type.partition(";")[0].strip().lower()
     if name not in (PROTOBUF, JSON):
         raise unsupported(f"the content type must be {PROTOBUF} or {JSON}")
-    if name == PROTOBUF:
-        _protobuf()
     return name
 
 
@@ -49,12 +46,12 @@ def decompress(body: bytes, content_encoding: str, max_size: int = MAX_BODY) -> 
 
 def decode_spans(body: bytes, media: str) -> list[Span]:
     """The spans of an ExportTraceServiceRequest in encoding ``media``. Raises ``OtlpError``."""
-    return spans_from_json(body) if media == JSON else _protobuf().spans_from_protobuf(body)
+    return spans_from_json(body) if media == JSON else spans_from_protobuf(body)
 
 
 def decode_logs(body: bytes, media: str) -> list[LogLine]:
     """The records of an ExportLogsServiceRequest in encoding ``media``. Raises ``OtlpError``."""
-    return logs_from_json(body) if media == JSON else _protobuf().logs_from_protobuf(body)
+    return logs_from_json(body) if media == JSON else logs_from_protobuf(body)
 
 
 def success_body(media: str) -> bytes:
@@ -66,8 +63,7 @@ def status_body(error: OtlpError, media: str) -> bytes:
     """``error`` as a google.rpc.Status in encoding ``media``."""
     if media == JSON:
         return json.dumps({"code": error.grpc_code, "message": str(error)}).encode()
-    serialized: bytes = _protobuf().status_to_protobuf(error)
-    return serialized
+    return status_to_protobuf(error)
 
 
 def _inflate(body: bytes, window_bits: int, max_size: int) -> bytes:
@@ -85,11 +81,3 @@ def _inflate(body: bytes, window_bits: int, max_size: int) -> bytes:
         room -= len(part)
         body = stream.unused_data
     return b"".join(parts)
-
-
-def _protobuf() -> ModuleType:
-    try:
-        from . import otlp_protobuf
-    except ImportError as error:
-        raise unsupported("protobuf is not installed here: send JSON, or install otel-backendai[desk]") from error
-    return otlp_protobuf

@@ -1,131 +1,131 @@
 # Copyright The otel-backendai Authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""OTLP's binary encoding. Importing this module imports protobuf; only ``otlp`` does, and only when it is needed."""
+"""OTLP's binary encoding, read without protobuf: no release of Backend.AI has to bring a certain version of it.
 
-from collections.abc import Iterable, Iterator
+Field numbers are those of opentelemetry/proto/{common,resource,trace,logs}/v1. Unknown fields are passed over.
+"""
 
-from google.protobuf.message import DecodeError
-from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]  # googleapis-common-protos has no stubs
-from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from opentelemetry.proto.common.v1.common_pb2 import AnyValue, InstrumentationScope, KeyValue
-from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
-from opentelemetry.proto.trace.v1.trace_pb2 import Span as SpanMessage
+from collections.abc import Callable, Iterator
 
 from otel_backendai.desk.attribute_text import attribute_text
 from otel_backendai.desk.model import Attributes, AttributeValue, LogLine, Span, SpanEvent, SpanLink
 from otel_backendai.desk.otlp_errors import OtlpError, bad_request
+from otel_backendai.desk.otlp_message import Message
 from otel_backendai.desk.otlp_values import service_name, severity_name, span_kind, status_name
+from otel_backendai.otlp import reader, wire
+from otel_backendai.otlp.reader import fixed64_tag, length_tag, varint_tag
 
 _TRACE_ID_BYTES = 16
 _SPAN_ID_BYTES = 8
-_SCALARS = ("string_value", "bool_value", "int_value", "double_value", "bytes_value")
+# Protobuf's parsers refuse deeper messages by default, so no sender can expect more.
+_MAX_NESTING = 100
 
 
 def spans_from_protobuf(body: bytes) -> list[Span]:
     """All spans of an ExportTraceServiceRequest. Raises ``OtlpError`` (400)."""
-    request = ExportTraceServiceRequest()
     try:
-        request.ParseFromString(body)
-    except DecodeError as error:
+        return [_span(*found) for found in _items(body)]
+    except reader.WireError as error:
         raise bad_request("the body is no ExportTraceServiceRequest") from error
-    return list(_spans(request))
 
 
 def logs_from_protobuf(body: bytes) -> list[LogLine]:
     """All records of an ExportLogsServiceRequest. Raises ``OtlpError`` (400)."""
-    request = ExportLogsServiceRequest()
     try:
-        request.ParseFromString(body)
-    except DecodeError as error:
+        return [_log(*found) for found in _items(body)]
+    except reader.WireError as error:
         raise bad_request("the body is no ExportLogsServiceRequest") from error
-    return list(_logs(request))
 
 
 def status_to_protobuf(error: OtlpError) -> bytes:
     """``error`` as a serialized google.rpc.Status."""
-    status: bytes = Status(code=error.grpc_code, message=str(error)).SerializeToString()
-    return status
+    return wire.unsigned(1, error.grpc_code) + wire.text(2, str(error))
 
 
-def _spans(request: ExportTraceServiceRequest) -> Iterator[Span]:
-    for resource_spans in request.resource_spans:
-        # One dictionary for all spans of a resource: it is by far the largest part of a small span.
-        resource = _attributes(resource_spans.resource.attributes)
-        for scope_spans in resource_spans.scope_spans:
-            for span in scope_spans.spans:
-                yield _span(span, scope_spans.scope, resource)
+def _items(body: bytes) -> Iterator[tuple[Message, Message, Attributes]]:
+    """Spans or log records with scope and resource; the messages around them have the same fields for both."""
+    for owner in Message(body).messages(1):
+        # One dictionary for all items of a resource: it is by far the largest part of a small span.
+        resource = _attributes(owner.message(1), 1)
+        for scoped in owner.messages(2):
+            scope = scoped.message(1)
+            for item in scoped.messages(2):
+                yield item, scope, resource
 
 
-def _span(span: SpanMessage, scope: InstrumentationScope, resource: Attributes) -> Span:
+def _span(span: Message, scope: Message, resource: Attributes) -> Span:
+    status = span.message(15)
     return Span(
-        trace_id=_identifier(span.trace_id, _TRACE_ID_BYTES),
-        span_id=_identifier(span.span_id, _SPAN_ID_BYTES),
-        parent_span_id=_optional_identifier(span.parent_span_id, _SPAN_ID_BYTES),
-        name=span.name,
-        kind=span_kind(span.kind),
-        start_ns=span.start_time_unix_nano,
-        end_ns=span.end_time_unix_nano,
+        trace_id=_identifier(span.content(1), _TRACE_ID_BYTES),
+        span_id=_identifier(span.content(2), _SPAN_ID_BYTES),
+        parent_span_id=_optional_identifier(span.content(4), _SPAN_ID_BYTES),
+        name=span.text(5),
+        kind=span_kind(span.number(6)),
+        start_ns=span.fixed64(7),
+        end_ns=span.fixed64(8),
         service=service_name(resource),
-        status=status_name(span.status.code),
-        status_message=span.status.message,
-        trace_state=span.trace_state,
-        scope=scope.name,
-        scope_version=scope.version,
-        attributes=_attributes(span.attributes),
+        status=status_name(status.number(3)),
+        status_message=status.text(2),
+        trace_state=span.text(3),
+        scope=scope.text(1),
+        scope_version=scope.text(2),
+        attributes=_attributes(span, 9),
         resource=resource,
-        events=tuple(
-            SpanEvent(event.time_unix_nano, event.name, _attributes(event.attributes)) for event in span.events
-        ),
+        events=tuple(SpanEvent(event.fixed64(1), event.text(2), _attributes(event, 3)) for event in span.messages(11)),
         links=tuple(
             SpanLink(
-                _optional_identifier(link.trace_id, _TRACE_ID_BYTES),
-                _optional_identifier(link.span_id, _SPAN_ID_BYTES),
-                _attributes(link.attributes),
+                _optional_identifier(link.content(1), _TRACE_ID_BYTES),
+                _optional_identifier(link.content(2), _SPAN_ID_BYTES),
+                _attributes(link, 4),
             )
-            for link in span.links
+            for link in span.messages(13)
         ),
     )
 
 
-def _logs(request: ExportLogsServiceRequest) -> Iterator[LogLine]:
-    for resource_logs in request.resource_logs:
-        resource = _attributes(resource_logs.resource.attributes)
-        for scope_logs in resource_logs.scope_logs:
-            for record in scope_logs.log_records:
-                yield _log(record, scope_logs.scope, resource)
-
-
-def _log(record: LogRecord, scope: InstrumentationScope, resource: Attributes) -> LogLine:
+def _log(record: Message, scope: Message, resource: Attributes) -> LogLine:
     return LogLine(
-        time_ns=record.time_unix_nano or record.observed_time_unix_nano,
-        severity=severity_name(record.severity_text, record.severity_number),
-        body=attribute_text(_value(record.body)),
+        time_ns=record.fixed64(1) or record.fixed64(11),
+        severity=severity_name(record.text(3), record.number(2)),
+        body=attribute_text(_value(record.content(5), 1)),
         service=service_name(resource),
-        logger=scope.name,
-        trace_id=_optional_identifier(record.trace_id, _TRACE_ID_BYTES),
-        span_id=_optional_identifier(record.span_id, _SPAN_ID_BYTES),
-        attributes=_attributes(record.attributes),
+        logger=scope.text(1),
+        trace_id=_optional_identifier(record.content(9), _TRACE_ID_BYTES),
+        span_id=_optional_identifier(record.content(10), _SPAN_ID_BYTES),
+        attributes=_attributes(record, 6),
         resource=resource,
     )
 
 
-def _attributes(pairs: Iterable[KeyValue]) -> dict[str, AttributeValue]:
-    return {pair.key: _value(pair.value) for pair in pairs}
+def _attributes(owner: Message, field: int, depth: int = 1) -> dict[str, AttributeValue]:
+    return {pair.text(1): _value(pair.content(2), depth) for pair in owner.messages(field)}
 
 
-def _value(message: AnyValue) -> AttributeValue:
-    # Nesting needs no bound of its own: protobuf's parser refuses more than 100 levels.
-    kind = message.WhichOneof("value")
-    if kind == "array_value":
-        return [_value(item) for item in message.array_value.values]
-    if kind == "kvlist_value":
-        return _attributes(message.kvlist_value.values)
-    if kind not in _SCALARS:
-        return None
-    scalar: AttributeValue = getattr(message, kind)
-    return scalar
+def _value(content: bytes, depth: int) -> AttributeValue:
+    if depth > _MAX_NESTING:
+        raise bad_request(f"an attribute value is nested more than {_MAX_NESTING} levels deep")
+    value: AttributeValue = None
+    # Of several the last one counts.
+    for tag, given in reader.read_fields(content):
+        if tag in _NUMBERS and isinstance(given, int):
+            value = _NUMBERS[tag](given)
+        elif tag in _CONTENTS and isinstance(given, bytes):
+            value = _CONTENTS[tag](given, depth)
+    return value
+
+
+_NUMBERS: dict[int, Callable[[int], AttributeValue]] = {
+    varint_tag(2): bool,
+    varint_tag(3): reader.signed,
+    fixed64_tag(4): reader.double,
+}
+_CONTENTS: dict[int, Callable[[bytes, int], AttributeValue]] = {
+    length_tag(1): lambda content, _: reader.text(content),
+    length_tag(5): lambda content, depth: [_value(item, depth + 1) for item in Message(content).contents(1)],
+    length_tag(6): lambda content, depth: _attributes(Message(content), 1, depth + 1),
+    length_tag(7): lambda content, _: content,
+}
 
 
 def _identifier(identifier: bytes, size: int) -> str:

@@ -8,14 +8,15 @@ import email.utils
 from dataclasses import dataclass
 
 from otel_backendai.otlp.connection import Answer
+from otel_backendai.otlp.reader import WireError, length_tag, read_fields, varint_tag
 
 # OTLP/HTTP, "Retryable Response Codes": these and no others.
 _RETRYABLE = {429, 502, 503, 504}
 
 # ExportTracePartialSuccess and ExportLogsPartialSuccess, in field 1 of the response; google.rpc.Status has its text in
 # field 2 as well.
-_PARTIAL_SUCCESS = 1
-_REJECTED, _MESSAGE = 1, 2
+_PARTIAL_SUCCESS = length_tag(1)
+_REJECTED, _MESSAGE = varint_tag(1), length_tag(2)
 _MAX_MESSAGE = 200
 
 
@@ -81,31 +82,8 @@ def _message(fields: dict[int, int | bytes]) -> str:
 
 
 def _fields(content: bytes) -> dict[int, int | bytes]:
-    """The varint and length-delimited fields of a message, the last of each number; none when it cannot be read."""
-    fields: dict[int, int | bytes] = {}
-    position = 0
+    """The last value of each tag; nothing for what cannot be read."""
     try:
-        while position < len(content):
-            tag, position = _varint(content, position)
-            if tag & 7 == 0:
-                fields[tag >> 3], position = _varint(content, position)
-            elif tag & 7 == 2:
-                size, position = _varint(content, position)
-                fields[tag >> 3] = content[position : position + size]
-                position += size
-            else:
-                return {}
-    except (IndexError, OverflowError):
+        return dict(read_fields(content))
+    except WireError:
         return {}
-    return fields
-
-
-def _varint(content: bytes, position: int) -> tuple[int, int]:
-    number = shift = 0
-    while content[position] & 0x80:
-        number |= (content[position] & 0x7F) << shift
-        shift += 7
-        position += 1
-        if shift > 63:
-            raise OverflowError("no varint has more than ten bytes")
-    return number | content[position] << shift, position + 1

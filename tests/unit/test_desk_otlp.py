@@ -8,12 +8,19 @@ import subprocess
 import sys
 import zlib
 from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
 
 import pytest
 from google.protobuf import json_format
 from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]  # googleapis-common-protos has no stubs
+from hypothesis import given
+from hypothesis import strategies as st
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.trace import SpanContext
 
 from otel_backendai.desk.model import Attributes, LogLine, Span, SpanEvent, SpanLink
 from otel_backendai.desk.otlp import (
@@ -27,6 +34,8 @@ from otel_backendai.desk.otlp import (
     success_body,
 )
 from otel_backendai.desk.otlp_errors import OtlpError, bad_request
+from otel_backendai.otlp import wire
+from otel_backendai.otlp.spans import encode_spans
 
 TRACE_ID = "5b8efff798038103d269b633813fc60c"
 SPAN_ID = "eee19b7ec3c1b174"
@@ -321,17 +330,83 @@ def test_answers() -> None:
     assert Status(code=3, message="bad") == Status.FromString(status_body(bad_request("bad"), PROTOBUF))
 
 
-def test_json_works_without_protobuf() -> None:
-    """Where protobuf is not installed JSON is read all the same, and a protobuf request is told what is missing."""
+def test_protobuf_is_not_needed() -> None:
+    """Both encodings are read where it is not installed: no release of Backend.AI has to bring a certain version."""
     code = f"""
 import sys
-sys.modules["google"] = None
+sys.modules["google"] = sys.modules["opentelemetry.proto"] = None
 from otel_backendai.desk.otlp import *
-print(len(decode_spans({traces_of()!r}, JSON)))
-try:
-    media_type(PROTOBUF)
-except Exception as error:
-    print(error.http_status, error)
+print(len(decode_spans({traces_of()!r}, JSON)), len(decode_spans({encode(TRACES, PROTOBUF)!r}, PROTOBUF)))
 """
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
-    assert run.stdout == "1\n415 protobuf is not installed here: send JSON, or install otel-backendai[desk]\n"
+    assert run.stdout == "1 1\n"
+
+
+VALID = [encode(TRACES, PROTOBUF), encode(LOGS, PROTOBUF)]
+
+
+@given(st.data())
+def test_any_bytes_are_read_or_refused(data: st.DataObject) -> None:
+    """Messages with bytes changed, cut out and put in, and anything else: spans, or 400, and nothing else."""
+    body = bytearray(data.draw(st.sampled_from(VALID)))
+    for _ in range(data.draw(st.integers(0, 3))):
+        start = data.draw(st.integers(0, len(body)))
+        body[start : start + data.draw(st.integers(0, 4))] = data.draw(st.binary(max_size=4))
+    for decode in (decode_spans, decode_logs):
+        with suppress(OtlpError):
+            decode(bytes(body), PROTOBUF)
+
+
+def as_received(value: object) -> object:
+    """What a receiver has of a value that was sent: lists for tuples."""
+    if isinstance(value, (list, tuple)):
+        return [as_received(item) for item in value]
+    if isinstance(value, dict):
+        return {key: as_received(item) for key, item in value.items()}
+    return value
+
+
+SCALARS = (
+    st.none() | st.booleans() | st.text() | st.binary() | st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False)
+)
+VALUES_OF_ANY_TYPE = st.recursive(
+    SCALARS, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4), max_leaves=8
+)
+
+
+@given(st.dictionaries(st.text(), VALUES_OF_ANY_TYPE, max_size=4))
+def test_any_value_arrives(attributes: dict[str, Any]) -> None:
+    """What our exporter writes, the desk reads: all types, all depths."""
+    context = SpanContext(1, 2, is_remote=False)
+    body, _ = encode_spans([ReadableSpan("s", context, resource=Resource({}), attributes=attributes)])
+    (span,) = decode_spans(body, PROTOBUF)
+    assert span.attributes == as_received(attributes)
+
+
+def nested_in_protobuf(depth: int) -> bytes:
+    """A trace whose span has a list in a list and so on."""
+    value = b"\x18\x01"
+    for _ in range(depth - 1):
+        value = wire.message(5, wire.message(1, value))
+    attribute = wire.message(1, b"a") + wire.message(2, value)
+    span = wire.message(1, b"1" * 16) + wire.message(2, b"1" * 8) + wire.message(9, attribute)
+    return wire.message(1, wire.message(2, wire.message(2, span)))
+
+
+def test_nesting_is_bounded_in_protobuf() -> None:
+    """As in JSON: a hundred levels are read, more are refused before they can exhaust the stack."""
+    assert decode_spans(nested_in_protobuf(100), PROTOBUF)
+    for depth in (101, 20_000):
+        with pytest.raises(OtlpError):
+            decode_spans(nested_in_protobuf(depth), PROTOBUF)
+
+
+def test_merging_and_repetition() -> None:
+    """Protobuf's rules: of a repeated scalar the last one counts, a repeated message is merged, unknown is ignored."""
+    identity = wire.message(1, b"1" * 16) + wire.message(2, b"1" * 8)
+    status = wire.message(15, wire.text(2, "first")) + wire.message(15, wire.unsigned(3, 2))
+    unknown = wire.unsigned(31, 5) + wire.fixed32(30, 5) + wire.fixed64(29, 5) + wire.message(28, b"\xff")
+    wrong_type = wire.unsigned(5, 7)
+    span = identity + wire.text(5, "first") + wire.text(5, "last") + status + unknown + wrong_type
+    (read,) = decode_spans(wire.message(1, wire.message(2, wire.message(2, span))), PROTOBUF)
+    assert (read.name, read.status, read.status_message) == ("last", "error", "first")
