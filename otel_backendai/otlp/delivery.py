@@ -18,7 +18,7 @@ from opentelemetry.instrumentation.utils import suppress_instrumentation
 
 from otel_backendai.otlp import answers
 from otel_backendai.otlp.connection import Answer, Connection
-from otel_backendai.otlp.endpoint import Endpoint, read_endpoint, tls_context
+from otel_backendai.otlp.endpoint import read_endpoint, tls_context
 from otel_backendai.otlp.settings import Settings
 
 _FIRST_WAIT = 1.0
@@ -28,7 +28,6 @@ _JITTER = 0.2
 # The application may have seeded the shared generator and count on its numbers.
 _RANDOM = random.SystemRandom()
 
-_GRPC_PORT = 4317
 _GRPC_HINT = "; a gRPC receiver? Take its HTTP port (4318), or set OTEL_EXPORTER_OTLP_PROTOCOL=grpc"
 
 # Level 9, the default of gzip, takes twice the time for a percent of the size.
@@ -80,6 +79,7 @@ class Delivery:
         self.endpoint = read_endpoint(settings.endpoint)
         tls = tls_context(settings) if self.endpoint.address.secure else None
         self._connection = Connection(self.endpoint, tls)
+        self._speaks_http = False
         self._compress = _COMPRESS[settings.compression]
         self._headers = {**settings.headers, "content-type": "application/x-protobuf"}
         if settings.compression != "none":
@@ -136,12 +136,20 @@ class Delivery:
         try:
             answer = self._connection.post(body, self._headers, timeout)
         except (OSError, http.client.HTTPException) as error:
-            return _Attempt(Outcome(False, reason=_explain(error, self.endpoint)), _is_transient(error))
+            return _Attempt(Outcome(False, reason=self._explain(error)), _is_transient(error))
+        self._speaks_http = True
         if answers.is_success(answer):
             return _Attempt(_accepted(answer))
         return _Attempt(
             Outcome(False, reason=answers.reason(answer)), answers.is_retryable(answer), answers.retry_after(answer)
         )
+
+    def _explain(self, error: Exception) -> str:
+        # The text of an HTTPException is what the server sent.
+        text = str(error) if isinstance(error, OSError) else f"the answer is not HTTP ({type(error).__qualname__})"
+        # Receivers of gRPC answer HTTP/1.1 with frames of HTTP/2, or cut the connection.
+        suspicious = isinstance(error, (http.client.HTTPException, ConnectionResetError))
+        return text + (_GRPC_HINT if suspicious and not self._speaks_http else "")
 
 
 def _accepted(answer: Answer) -> Outcome:
@@ -156,11 +164,3 @@ def _is_transient(error: Exception) -> bool:
         # A connection that was cut; all else is about certificates, or no TLS.
         return isinstance(error, (ssl.SSLEOFError, ssl.SSLZeroReturnError))
     return isinstance(error, OSError)
-
-
-def _explain(error: Exception, endpoint: Endpoint) -> str:
-    if isinstance(error, OSError) and not isinstance(error, http.client.RemoteDisconnected):
-        return str(error) or type(error).__qualname__
-    # Not its text, which is what the server sent.
-    hint = _GRPC_HINT if endpoint.address.port == _GRPC_PORT or not isinstance(error, OSError) else ""
-    return f"the answer is not HTTP ({type(error).__qualname__}){hint}"

@@ -87,7 +87,7 @@ class _Sender:
 
     def send(self, request: bytes, errors: list[Exception], count: int) -> bool:
         if errors:
-            self._log.failed(len(errors), f"cannot be encoded ({type(errors[0]).__qualname__})")
+            self._log.failed(len(errors), f"some cannot be encoded ({type(errors[0]).__qualname__})")
         if not request:
             return not errors
         outcome = self._delivery.send(request)

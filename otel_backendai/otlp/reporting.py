@@ -31,6 +31,6 @@ class FailureLog:
         now = time.monotonic()
         if now < self._silent_until:
             return
-        _logger.warning("%d %s were not exported to %s: %s", self._lost, self._what, self._where, reason)
+        _logger.warning("cannot export to %s: %s (%s lost: %d)", self._where, reason, self._what, self._lost)
         self._lost = 0
         self._silent_until = now + _INTERVAL

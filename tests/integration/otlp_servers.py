@@ -5,6 +5,7 @@
 
 import socket
 import ssl
+import struct
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -45,6 +46,8 @@ class Server:
     replies: list[Reply] = field(default_factory=list)
     requests: list[Request] = field(default_factory=list)
     answered: threading.Event = field(default_factory=threading.Event)
+    # From now on the receiver cuts every connection instead of answering.
+    cutting: bool = False
 
 
 @contextmanager
@@ -58,6 +61,10 @@ def serving(tls: ssl.SSLContext | None = None, *replies: Reply) -> Iterator[Serv
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             headers = {name.lower(): value for name, value in self.headers.items()}
+            if server.cutting:
+                reset(self.connection)
+                self.close_connection = True
+                return
             server.requests.append(Request(self.command, self.path, headers, body, self.client_address[1]))
             reply = server.replies.pop(0) if server.replies else Reply()
             self.send_response(reply.status)
@@ -148,6 +155,12 @@ def read_request(connection: socket.socket) -> bytes:
             break
         body += part
     return head + b"\r\n\r\n" + body
+
+
+def reset(connection: socket.socket) -> None:
+    """Close with a RST instead of a FIN."""
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    connection.close()
 
 
 class Authority:

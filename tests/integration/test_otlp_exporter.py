@@ -8,7 +8,6 @@ import email.utils
 import gzip
 import logging
 import socket
-import struct
 import threading
 import time
 import zlib
@@ -34,7 +33,7 @@ from opentelemetry.trace import SpanContext
 from otel_backendai.otlp.exporter import OtlpLogExporter, OtlpSpanExporter
 from otel_backendai.otlp.settings import Settings, read_settings
 from tests.integration.conftest import free_port
-from tests.integration.otlp_servers import Authority, Reply, Request, Server, raw_server, read_request, serving
+from tests.integration.otlp_servers import Authority, Reply, Request, Server, raw_server, read_request, reset, serving
 from tests.unit.otlp_records import log_record
 
 SPAN = ReadableSpan("a span", SpanContext(1, 2, is_remote=False), resource=Resource({"service.name": "s"}))
@@ -342,6 +341,27 @@ def test_a_grpc_receiver_is_named(caplog: pytest.LogCaptureFixture) -> None:
     assert "4318" in line
 
 
+def test_a_receiver_that_cuts_every_connection(server: Server, caplog: pytest.LogCaptureFixture) -> None:
+    """As gRPC servers in Go do: the line asks for the protocol, but not where HTTP was understood before."""
+
+    def cut(connection: socket.socket) -> None:
+        read_request(connection)
+        reset(connection)
+
+    with raw_server(cut) as port:
+        sender = exporter(f"http://127.0.0.1:{port}", timeout=0.5)
+        assert sender.export([SPAN]) is FAILED
+        sender.shutdown()
+    (line,) = warnings(caplog)
+    assert "OTEL_EXPORTER_OTLP_PROTOCOL=grpc" in line
+    understood = exporter(server.url, timeout=0.5)
+    assert understood.export([SPAN]) is OK
+    server.cutting = True
+    assert understood.export([SPAN]) is FAILED
+    understood.shutdown()
+    assert "grpc" not in warnings(caplog)[1]
+
+
 def partial_success(rejected: int, message: str) -> bytes:
     """The body of an answer that takes not everything."""
     part = ExportTracePartialSuccess(rejected_spans=rejected, error_message=message)
@@ -356,7 +376,7 @@ def test_a_partial_success(server: Server, caplog: pytest.LogCaptureFixture) -> 
     assert [sender.export([SPAN]), sender.export([SPAN])] == [OK, OK]
     sender.shutdown()
     (line,) = warnings(caplog)
-    assert "3 spans" in line
+    assert "spans lost: 3" in line
     assert "too old" in line
 
 
@@ -421,7 +441,7 @@ def test_spans_that_cannot_be_encoded(server: Server, caplog: pytest.LogCaptureF
     assert sender.export([bad]) is FAILED
     sender.shutdown()
     assert [names(request) for request in server.requests] == [["a span"]]
-    assert "2 spans were not exported" in warnings(caplog)[0]
+    assert "spans lost: 2" in warnings(caplog)[0]
 
 
 def test_tls(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -487,12 +507,6 @@ def test_tls_to_a_server_without(server: Server) -> None:
     sender = exporter(server.url.replace("http:", "https:"))
     assert sender.export([SPAN]) is FAILED
     sender.shutdown()
-
-
-def reset(connection: socket.socket) -> None:
-    """Close with a RST instead of a FIN."""
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    connection.close()
 
 
 def test_a_connection_that_is_reset_once(caplog: pytest.LogCaptureFixture) -> None:

@@ -117,8 +117,9 @@ def nested(scalars: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
 
 VALUES = nested(SCALARS | BINARY)
 ATTRIBUTES = attributes_of(SCALARS | BINARY)
-# The log records of older trains make text of bytes, and None of what is no text.
-LOG_ATTRIBUTES = attributes_of(SCALARS | BINARY if official_writes_none() else SCALARS)
+# The log records of older trains make None of mixed lists and of bytes that are no text.
+SIMPLE_ATTRIBUTES = st.dictionaries(st.text(min_size=1), SCALARS | st.lists(st.text()) | st.lists(st.integers(-1, 300)))
+LOG_ATTRIBUTES = ATTRIBUTES if official_writes_none() else st.none() | SIMPLE_ATTRIBUTES
 
 # Equal ones as different objects, too: they belong together.
 RESOURCES = st.sampled_from(
