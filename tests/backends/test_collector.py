@@ -12,10 +12,14 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 from opentelemetry.proto.metrics.v1.metrics_pb2 import Gauge, Metric, NumberDataPoint, ResourceMetrics, ScopeMetrics
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExportResult
+from opentelemetry.trace import SpanContext
+from opentelemetry.util.types import Attributes
 
 from otel_backendai.hops.noise import NOISE_PATHS, NOISE_RPC_METHODS
+from otel_backendai.otlp.exporter import OtlpSpanExporter
+from otel_backendai.otlp.settings import Settings
 from otel_backendai.sdk.redaction import URL_ATTRIBUTES, redact_url
 from tests.backends.servers import JSON, ROOT, Collector, Jaeger, eventually, post_otlp, run_collector, run_jaeger
 from tests.backends.spans import Value, event, export, export_logs, log_record, span
@@ -246,6 +250,41 @@ def test_grpc_is_received_too(collector: Collector, jaeger: Jaeger) -> None:
     provider.shutdown()
     (arrived,) = stored(jaeger, f"{made.get_span_context().trace_id:032x}", 1)
     assert (arrived["operationName"], tags_of(arrived)["url.query"]) == ("by gRPC", "token=REDACTED")
+
+
+def test_our_exporter_is_understood(collector: Collector, jaeger: Jaeger) -> None:
+    """Values that strain an encoding, read by a parser that is not Python's; compressed, in one batch."""
+    settings = Settings(f"{collector.otlp_http}/v1/traces", compression="gzip")
+    exporter = OtlpSpanExporter(settings)
+    values: Attributes = {
+        "text": "a\udcffb \u00e9",
+        "beyond": 2**64,
+        "least": -(2**63),
+        "share": 0.25,
+        "list": ["a", None, 1],
+        "map": {"k": {"deep": True}},
+        "bytes": b"\x00\xff",
+    }
+    trace_id = 0x5150
+    spans = [
+        ReadableSpan(
+            name=f"span {number}",
+            context=SpanContext(trace_id, number, is_remote=False),
+            resource=Resource({"service.name": "agent"}),
+            attributes=values,
+            start_time=1_700_000_000_000_000_000,
+            end_time=1_700_000_000_000_000_001,
+        )
+        for number in range(1, 4)
+    ]
+    assert exporter.export(spans) is SpanExportResult.SUCCESS
+    exporter.shutdown()
+    for arrived in stored(jaeger, f"{trace_id:032x}", 3):
+        tags = tags_of(arrived)
+        assert tags["share"] == 0.25
+        assert (tags["text"], tags["beyond"], str(tags["least"])) == (r"a\udcffb é", str(2**64), str(-(2**63)))
+        assert json.loads(str(tags["list"])) == ["a", None, 1]
+        assert json.loads(str(tags["map"])) == {"k": {"deep": True}}
 
 
 def test_spans_wait_for_jaeger(binaries: Path, tmp_path: Path) -> None:
