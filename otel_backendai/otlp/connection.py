@@ -25,6 +25,10 @@ _MAX_BODY = 64 * 1024
 # That a receiver has closed an idle connection may only show when the next request is under way.
 _STALE = (ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError)
 
+# Seconds after which an idle connection is not trusted any more: a firewall that has forgotten it swallows the request,
+# which costs the whole time-out. Load balancers forget after a minute and more.
+_MAX_IDLE = 30.0
+
 # Connections of a parent process: kept, because closing a reader waits for whoever read from it at the fork.
 _inherited: list[http.client.HTTPConnection] = []
 
@@ -50,17 +54,22 @@ class Connection:
         self._endpoint = endpoint
         self._tls = tls
         self._open: http.client.HTTPConnection | None = None
+        self._last_answer = 0.0
 
     def post(self, body: bytes, headers: Mapping[str, str], timeout: float) -> Answer:
         """Send ``body`` and return the answer; redirects are answers like any other.
 
-        A connection that the receiver has closed since the last answer is replaced once. All of it ends within
-        ``timeout`` seconds, but for the name service and a host whose several addresses all swallow packets.
+        A connection that is idle for long, or that the receiver has closed since the last answer, is replaced. All of
+        it ends within ``timeout`` seconds, but for the name service and for a host with several addresses that all
+        swallow packets.
 
         Raises:
             OSError, http.client.HTTPException: There is no answer. The connection is closed.
         """
-        deadline = time.monotonic() + timeout
+        now = time.monotonic()
+        deadline = now + timeout
+        if now - self._last_answer > _MAX_IDLE:
+            self.close()
         if self._open is not None:
             try:
                 return self._exchange(self._open, body, headers, deadline)
@@ -97,12 +106,14 @@ class Connection:
     ) -> Answer:
         kept = False
         try:
-            if connection.sock is not None:
-                connection.sock.settimeout(_remaining(deadline))
             connection.response_class = partial(_Response, deadline)  # type: ignore[assignment]  # any callable will do
+            if connection.sock is None:
+                connection.connect()
+            connection.sock.settimeout(_remaining(deadline))
             connection.request("POST", self._target(), body, {**self._credentials(), **headers})
             response = connection.getresponse()
             content = response.read(_MAX_BODY)
+            self._last_answer = time.monotonic()
             # What is left of a body would be taken for the next answer.
             kept = response.isclosed() and not response.will_close
             return Answer(response.status, {name.lower(): value for name, value in response.getheaders()}, content)

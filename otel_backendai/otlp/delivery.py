@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 
+from otel_backendai import __version__
 from otel_backendai.otlp import answers
 from otel_backendai.otlp.connection import Answer, Connection
 from otel_backendai.otlp.endpoint import read_endpoint, tls_context
@@ -27,6 +28,8 @@ _SHORTEST_WAIT = 0.1
 _JITTER = 0.2
 # The application may have seeded the shared generator and count on its numbers.
 _RANDOM = random.SystemRandom()
+
+_USER_AGENT = f"otel-backendai/{__version__}"
 
 _GRPC_HINT = "; a gRPC receiver? Take its HTTP port (4318), or set OTEL_EXPORTER_OTLP_PROTOCOL=grpc"
 
@@ -81,15 +84,12 @@ class Delivery:
         self._connection = Connection(self.endpoint, tls)
         self._speaks_http = False
         self._compress = _COMPRESS[settings.compression]
-        self._headers = {**settings.headers, "content-type": "application/x-protobuf"}
+        self._headers = {"user-agent": _USER_AGENT, **settings.headers, "content-type": "application/x-protobuf"}
         if settings.compression != "none":
             self._headers["content-encoding"] = settings.compression
-        self._prepare()
-
-    def _prepare(self) -> None:
-        self._pid = os.getpid()
         self._closed = threading.Event()
         self._lock = threading.Lock()
+        self._pid = os.getpid()
 
     def send(self, body: bytes) -> Outcome:
         """Send one batch; raises nothing that a receiver or the network can cause."""
@@ -109,8 +109,11 @@ class Delivery:
     def _notice_fork(self) -> None:
         if self._pid != os.getpid():
             self._connection.abandon()
-            # Lock and event may have been taken in the parent at the fork.
-            self._prepare()
+            # A thread of the parent may have held both locks at the fork.
+            closed, self._closed, self._lock = self._closed, threading.Event(), threading.Lock()
+            if closed.is_set():
+                self._closed.set()
+            self._pid = os.getpid()
 
     def _disconnect(self) -> None:
         # Whoever sends at this moment disconnects when it is done.
@@ -146,7 +149,8 @@ class Delivery:
 
     def _explain(self, error: Exception) -> str:
         # The text of an HTTPException is what the server sent.
-        text = str(error) if isinstance(error, OSError) else f"the answer is not HTTP ({type(error).__qualname__})"
+        name = type(error).__qualname__
+        text = str(error) or name if isinstance(error, OSError) else f"the answer is not HTTP ({name})"
         # Receivers of gRPC answer HTTP/1.1 with frames of HTTP/2, or cut the connection.
         suspicious = isinstance(error, (http.client.HTTPException, ConnectionResetError))
         return text + (_GRPC_HINT if suspicious and not self._speaks_http else "")

@@ -30,6 +30,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExportResult
 from opentelemetry.trace import SpanContext
 
+from otel_backendai.otlp import connection
 from otel_backendai.otlp.exporter import OtlpLogExporter, OtlpSpanExporter
 from otel_backendai.otlp.settings import Settings, read_settings
 from tests.integration.conftest import free_port
@@ -80,6 +81,7 @@ def test_a_plain_export(server: Server, caplog: pytest.LogCaptureFixture) -> Non
     assert (request.method, request.target) == ("POST", "/v1/traces")
     assert request.headers["content-type"] == "application/x-protobuf"
     assert "content-encoding" not in request.headers
+    assert request.headers["user-agent"].startswith("otel-backendai/")
     assert names(request) == ["a span"]
     assert not warnings(caplog)
 
@@ -141,6 +143,15 @@ def test_a_connection_that_the_server_closed_meanwhile(server: Server, caplog: p
     sender.shutdown()
     assert len({request.peer for request in server.requests}) == 3
     assert not warnings(caplog)
+
+
+def test_a_connection_that_was_idle_for_long(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is replaced before a request is trusted to it: a firewall may have forgotten it."""
+    monkeypatch.setattr(connection, "_MAX_IDLE", -1.0)
+    sender = exporter(server.url)
+    assert [sender.export([SPAN]), sender.export([SPAN])] == [OK, OK]
+    sender.shutdown()
+    assert len({request.peer for request in server.requests}) == 2
 
 
 def test_a_body_beyond_all_measure(server: Server) -> None:
@@ -251,32 +262,32 @@ def test_a_server_that_comes_up_late() -> None:
     listener = socket.create_server(("127.0.0.1", port))
     listener.settimeout(20)
     with listener:
-        connection, _ = listener.accept()
-        with connection:
-            received.append(read_request(connection))
-            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+        accepted, _ = listener.accept()
+        with accepted:
+            received.append(read_request(accepted))
+            accepted.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
             thread.join(20)
     sender.shutdown()
     assert results == [OK]
     assert received[0].startswith(b"POST /v1/traces HTTP/1.1\r\n")
 
 
-def hang(connection: socket.socket) -> None:
+def hang(accepted: socket.socket) -> None:
     """Read and never answer."""
-    while connection.recv(65536):
+    while accepted.recv(65536):
         pass
 
 
-def drip(connection: socket.socket) -> None:
+def drip(accepted: socket.socket) -> None:
     """Answer byte by byte, for ever."""
-    read_request(connection)
-    connection.sendall(b"HTTP/1.1 200 OK\r\nX-Endless: ")
+    read_request(accepted)
+    accepted.sendall(b"HTTP/1.1 200 OK\r\nX-Endless: ")
     while True:
-        connection.sendall(b"x")
+        accepted.sendall(b"x")
         time.sleep(0.02)
 
 
-def deaf(connection: socket.socket) -> None:
+def deaf(accepted: socket.socket) -> None:
     """Accept, and read nothing."""
     threading.Event().wait(30)
 
@@ -313,10 +324,10 @@ def test_servers_that_take_for_ever(serve: Any, caplog: pytest.LogCaptureFixture
 def test_answers_that_are_none(answer: bytes) -> None:
     """The export fails or succeeds, raises nothing, and the exporter is as good as before."""
 
-    def serve(connection: socket.socket) -> None:
-        read_request(connection)
-        connection.sendall(answer)
-        connection.close()
+    def serve(accepted: socket.socket) -> None:
+        read_request(accepted)
+        accepted.sendall(answer)
+        accepted.close()
 
     with raw_server(serve) as port:
         sender = exporter(f"http://127.0.0.1:{port}", timeout=0.5)
@@ -344,9 +355,9 @@ def test_a_grpc_receiver_is_named(caplog: pytest.LogCaptureFixture) -> None:
 def test_a_receiver_that_cuts_every_connection(server: Server, caplog: pytest.LogCaptureFixture) -> None:
     """As gRPC servers in Go do: the line asks for the protocol, but not where HTTP was understood before."""
 
-    def cut(connection: socket.socket) -> None:
-        read_request(connection)
-        reset(connection)
+    def cut(accepted: socket.socket) -> None:
+        read_request(accepted)
+        reset(accepted)
 
     with raw_server(cut) as port:
         sender = exporter(f"http://127.0.0.1:{port}", timeout=0.5)
@@ -513,12 +524,12 @@ def test_a_connection_that_is_reset_once(caplog: pytest.LogCaptureFixture) -> No
     """In the middle of the first request: it is sent again over another one."""
     received: list[bytes] = []
 
-    def serve(connection: socket.socket) -> None:
-        received.append(read_request(connection))
+    def serve(accepted: socket.socket) -> None:
+        received.append(read_request(accepted))
         if len(received) == 1:
-            reset(connection)
+            reset(accepted)
         else:
-            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+            accepted.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
 
     with raw_server(serve) as port:
         sender = exporter(f"http://127.0.0.1:{port}")
