@@ -109,6 +109,23 @@ def test_which_exporter(environment: dict[str, str], exporter: str) -> None:
     assert not errors
 
 
+def test_our_exporter_with_the_stock_configurator() -> None:
+    """Outside of a component it is taken by its name, for both signals."""
+    seen, errors = configured(
+        None,
+        True,
+        OTEL_TRACES_EXPORTER="backendai_otlp",
+        OTEL_LOGS_EXPORTER="backendai_otlp",
+        # Older trains export no logs without it.
+        OTEL_PYTHON_LOGGING_AUTO_INSTRUMENTATION_ENABLED="true",
+        OTEL_EXPORTER_OTLP_TIMEOUT="0.5",
+    )
+    assert seen["exporters"] == [OURS]
+    assert seen["processors"].count("BatchSpanProcessor") == 1
+    assert seen["logs"].startswith("opentelemetry.sdk")
+    assert "Failed" not in errors
+
+
 def test_an_unknown_protocol() -> None:
     """One warning that does not repeat the value; OTLP/HTTP with protobuf is spoken."""
     seen, errors = configured(OTEL_EXPORTER_OTLP_PROTOCOL="http/json")
