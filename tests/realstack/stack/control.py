@@ -47,7 +47,6 @@ def telemetry(stack: Stack) -> dict[str, str]:
     """The environment that sends spans and log records to the desk of ``stack``."""
     return {
         "OTEL_EXPORTER_OTLP_ENDPOINT": stack.desk_url,
-        "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
         "OTEL_LOGS_EXPORTER": "otlp",
         "OTEL_METRICS_EXPORTER": "none",
         "OTEL_BSP_SCHEDULE_DELAY": "1000",

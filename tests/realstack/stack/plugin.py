@@ -4,7 +4,6 @@
 """The plugin as an operator gets it: a wheel, beside what a release pins."""
 
 import hashlib
-import os
 import shutil
 import subprocess
 import sys
@@ -17,10 +16,6 @@ from tools.resolve_beside import compare, parse
 
 _BUILD_TIMEOUT: Final = 300
 _RESOLVE_TIMEOUT: Final = 300
-# Further requirements beside the wheel, separated by blanks. For as long as the plugin has no exporter of its own: the
-# newest of the train that a release brings.
-EXTRA_REQUIREMENTS: Final = "REALSTACK_PLUGIN_EXTRA"
-_DEFAULT_EXTRA: Final = "opentelemetry-exporter-otlp-proto-http>=1.27"
 
 
 def write_requirements(stack: Stack) -> Path:
@@ -37,9 +32,8 @@ def write_requirements(stack: Stack) -> Path:
             shutil.rmtree(wheels, ignore_errors=True)
             kept.parent.mkdir(parents=True)
             shutil.copyfile(wheel, kept)
-    extra = os.environ.get(EXTRA_REQUIREMENTS, _DEFAULT_EXTRA).split()
     requirements = stack.directory / "plugin.txt"
-    requirements.write_text("\n".join([f"otel-backendai @ {kept.as_uri()}", *extra]) + "\n")
+    requirements.write_text(f"otel-backendai @ {kept.as_uri()}\n")
     return requirements
 
 
