@@ -1,0 +1,134 @@
+# Copyright The otel-backendai Authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""The events of whatever release is installed: its producer, its dispatcher, events to send, by one set of names."""
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+from typing import Any
+
+import redis.asyncio
+
+STREAM = "events"
+CHANNEL = "events_all"
+ELSEWHERE = "elsewhere"
+OF_STREAMS = tuple(int(part) for part in version("backend.ai-common").split(".")[:2]) < (25, 6)
+
+
+class Bus:
+    """A producer and a dispatcher, connected by a real Redis.
+
+    Attributes:
+        redis: A client of that Redis, to look at messages and to write some.
+    """
+
+    def __init__(self, producer: Any, dispatcher: Any, elsewhere: Any, client: Any) -> None:
+        self.producer, self.dispatcher, self.redis = producer, dispatcher, client
+        self._elsewhere = elsewhere
+
+    def consume(self, event_class: Any, callback: Callable[..., Any], **options: Any) -> None:
+        """Register a handler that one process of its group runs."""
+        self.dispatcher.consume(event_class, None, callback, **options)
+
+    def subscribe(self, event_class: Any, callback: Callable[..., Any], **options: Any) -> None:
+        """Register a handler that every process runs."""
+        self.dispatcher.subscribe(event_class, None, callback, **options)
+
+    async def start(self) -> None:
+        """Start to read."""
+        await (self.dispatcher.__ainit__() if OF_STREAMS else self.dispatcher.start())
+        # A reader of a stream without a group, and a subscriber, see only what is sent after they began.
+        await asyncio.sleep(0.5)
+
+    async def send(self, event: Any) -> None:
+        """Send to consumers."""
+        await (self.producer.produce_event(event) if OF_STREAMS else self.producer.anycast_event(event))
+
+    async def rendered(self, event: Any) -> dict[bytes, bytes]:
+        """The message that the producer makes of ``event`` now; nobody reads it."""
+        producer = self._elsewhere
+        await (producer.produce_event(event) if OF_STREAMS else producer.anycast_event(event))
+        message: dict[bytes, bytes] = (await self.redis.xrange(ELSEWHERE))[-1][1]
+        return message
+
+    async def write(self, message: dict[bytes, bytes], message_id: str = "*") -> None:
+        """Put a message into the stream as it is."""
+        parts = [part for pair in message.items() for part in pair]
+        await self.redis.execute_command("XADD", STREAM, message_id, *parts)
+
+    async def sent(self) -> list[dict[bytes, bytes]]:
+        """The messages in the stream."""
+        return [fields for _, fields in await self.redis.xrange(STREAM)]
+
+
+def session_event(what: str, session_id: uuid.UUID, *, broadcast: bool = False) -> Any:
+    """An event of a session: ``Started``, ``Enqueued``, ``Cancelled``."""
+    kind = session_class(what, broadcast)
+    return kind(session_id, "c-1") if OF_STREAMS else kind(session_id=session_id, creation_id="c-1")
+
+
+def session_class(what: str, broadcast: bool = False) -> Any:
+    """The class of a session's event: ``Started``, ``Enqueued``, ``Cancelled``."""
+    if OF_STREAMS:
+        from ai.backend.common import events
+
+        return getattr(events, f"Session{what}Event")
+    from ai.backend.common.events.event_types.session import anycast
+    from ai.backend.common.events.event_types.session import broadcast as broadcasts
+
+    module, suffix = (broadcasts, "BroadcastEvent") if broadcast else (anycast, "AnycastEvent")
+    return getattr(module, f"Session{what}{suffix}")
+
+
+@asynccontextmanager
+async def open_bus(port: int) -> AsyncIterator[Bus]:
+    """The release's producer and dispatcher above an empty Redis on ``port``."""
+    client = redis.asyncio.Redis(host="127.0.0.1", port=port)
+    await client.flushall()
+    producer, dispatcher, elsewhere = await (_of_streams(port) if OF_STREAMS else _of_queues(port))
+    try:
+        yield Bus(producer, dispatcher, elsewhere, client)
+    finally:
+        if not OF_STREAMS or hasattr(dispatcher, "consumer_loop_task"):
+            await asyncio.wait_for(dispatcher.close(), 20)
+        for one in (producer, elsewhere):
+            await asyncio.wait_for(one.close(), 20)
+        await client.close()
+
+
+async def _of_streams(port: int) -> tuple[Any, Any, Any]:
+    from ai.backend.common.events import EventDispatcher, EventProducer
+    from ai.backend.common.types import HostPortPair
+
+    config: Any = {"addr": HostPortPair("127.0.0.1", port), "redis_helper_config": {}}
+    # Not awaited as a whole: that would start the reader before handlers are registered.
+    dispatcher = object.__new__(EventDispatcher)
+    dispatcher.__init__(config, consumer_group="manager", node_id="test")
+    return await EventProducer.new(config), dispatcher, await EventProducer.new(config, stream_key=ELSEWHERE)
+
+
+async def _of_queues(port: int) -> tuple[Any, Any, Any]:
+    from ai.backend.common.events.dispatcher import EventDispatcher, EventProducer
+    from ai.backend.common.message_queue.redis_queue import RedisMQArgs, RedisQueue
+    from ai.backend.common.types import AgentId, HostPortPair, RedisTarget
+
+    async def queue(stream: str, **reads: Any) -> Any:
+        target = RedisTarget(addr=HostPortPair("127.0.0.1", port), redis_helper_config={})
+        options = {"anycast_stream_key": stream, "broadcast_channel": CHANNEL, "group_name": "manager"}
+        return await RedisQueue.create(target, RedisMQArgs(**options, **reads, node_id="test", db=0))
+
+    both = await queue(STREAM, consume_stream_keys={STREAM}, subscribe_channels={CHANNEL})
+    elsewhere = await queue(ELSEWHERE, consume_stream_keys=set(), subscribe_channels={"nobody"})
+    source = AgentId("i-test")
+    return EventProducer(both, source=source), EventDispatcher(both), EventProducer(elsewhere, source=source)
+
+
+async def eventually(condition: Callable[[], Any], seconds: float = 15) -> Any:
+    """Wait until ``condition`` answers something true, and return it."""
+    async with asyncio.timeout(seconds):
+        while not (answer := condition()):  # noqa: ASYNC110  # what is waited for sets no event
+            await asyncio.sleep(0.02)
+    return answer
