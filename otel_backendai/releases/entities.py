@@ -1,26 +1,88 @@
 # Copyright The otel-backendai Authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""What an event is about: sessions, kernels, agents, folders, as attributes of its spans."""
+"""Which session, kernel, agent or vfolder something of Backend.AI is about, as span attributes.
 
-from otel_backendai.names import ATTRIBUTE_AGENT_ID, ATTRIBUTE_KERNEL_ID, ATTRIBUTE_SESSION_ID, ATTRIBUTE_VFOLDER_ID
+An attribute is always one text, so that a search for it finds it: an ID that is no text, too long, or hostile is left
+out instead of being cut, and of several IDs none is taken. All releases from 23.09 to 26.9 use these names.
+"""
 
-# Field of an event class (23.09 to 26.9), attribute. A folder's ID is that of the folder without its quota scope.
-_FIELDS = (
-    ("session_id", ATTRIBUTE_SESSION_ID),
-    ("kernel_id", ATTRIBUTE_KERNEL_ID),
-    ("agent_id", ATTRIBUTE_AGENT_ID),
-    ("vfolder_id", ATTRIBUTE_VFOLDER_ID),
-    ("vfid", ATTRIBUTE_VFOLDER_ID),
+from collections.abc import Mapping
+from uuid import UUID
+
+from otel_backendai.guard import Guard
+from otel_backendai.names import (
+    ATTRIBUTE_AGENT_ID,
+    ATTRIBUTE_KERNEL_ID,
+    ATTRIBUTE_SESSION_ID,
+    ATTRIBUTE_VFOLDER_ID,
 )
-MAX_ID_LENGTH = 128
+from otel_backendai.request_id import is_acceptable
+
+# Arguments and event fields that say by their name what they are.
+ATTRIBUTE_BY_NAME: Mapping[str, str] = {
+    "session_id": ATTRIBUTE_SESSION_ID,
+    "kernel_id": ATTRIBUTE_KERNEL_ID,
+    "agent_id": ATTRIBUTE_AGENT_ID,
+    "vfolder_id": ATTRIBUTE_VFOLDER_ID,
+}
+# A VFolderID, or its text (`user:OWNER/FOLDER`), in the events of 25.15 and later.
+_VFOLDER_ID_FIELD = "vfid"
+
+_EVENT = Guard("entities: event")
 
 
 def event_entities(event: object) -> dict[str, str]:
-    """Return ``backendai.*.id`` attributes for the IDs that ``event`` has, as text; empty for an event without any."""
+    """The span attributes that name what ``event`` is about; empty when it names nothing. Raises nothing.
+
+    Args:
+        event: An event object of any release (its fields are attributes), or a mapping of its fields.
+    """
     found: dict[str, str] = {}
-    for name, attribute in _FIELDS:
-        value = getattr(event, name, None)
-        if value is not None:
-            found[attribute] = str(getattr(value, "folder_id", value))[:MAX_ID_LENGTH]
+    with _EVENT:
+        read = event.get if isinstance(event, Mapping) else _Fields(event).get
+        for name, attribute in ATTRIBUTE_BY_NAME.items():
+            text = entity_text(read(name))
+            if text is not None:
+                found[attribute] = text
+        folder = entity_text(_folder_of(read(_VFOLDER_ID_FIELD)))
+        if folder is not None:
+            found[ATTRIBUTE_VFOLDER_ID] = folder
     return found
+
+
+def entity_text(value: object) -> str | None:
+    """An ID as the text of an attribute; ``None`` when there is none, or none that may be one.
+
+    Args:
+        value: A text with the characters and the length of a request ID, which is what can be searched for; a UUID; or
+            a sequence of one of them.
+    """
+    if isinstance(value, (list, tuple)):
+        # Of several none: the attribute would be wrong for the others.
+        value = value[0] if len(value) == 1 else None
+    if isinstance(value, UUID):
+        return str(value)
+    return value if is_acceptable(value) else None
+
+
+def _folder_of(value: object) -> object:
+    """The ID of the folder in a VFolderID. Its text writes it without dashes, unlike every other place."""
+    if not is_acceptable(value):
+        return getattr(value, "folder_id", None)
+    folder = value.rpartition("/")[2]
+    try:
+        return UUID(hex=folder)
+    except ValueError:
+        return folder
+
+
+class _Fields:
+    """The attributes of an object, read as a mapping is."""
+
+    def __init__(self, fields: object) -> None:
+        self._fields = fields
+
+    def get(self, name: str) -> object:
+        """The attribute, or ``None``."""
+        return getattr(self._fields, name, None)

@@ -16,6 +16,8 @@ STREAM = "events"
 CHANNEL = "events_all"
 ELSEWHERE = "elsewhere"
 OF_STREAMS = tuple(int(part) for part in version("backend.ai-common").split(".")[:2]) < (25, 6)
+# Readers of 25.15 to 26.8 read from REDIS_STREAM_DB whatever they are told.
+DB = 0 if OF_STREAMS else 4
 
 
 class Bus:
@@ -86,7 +88,7 @@ def session_class(what: str, broadcast: bool = False) -> Any:
 @asynccontextmanager
 async def open_bus(port: int) -> AsyncIterator[Bus]:
     """The release's producer and dispatcher above an empty Redis on ``port``."""
-    client = redis.asyncio.Redis(host="127.0.0.1", port=port)
+    client = redis.asyncio.Redis(host="127.0.0.1", port=port, db=DB)
     await client.flushall()
     producer, dispatcher, elsewhere = await (_of_streams(port) if OF_STREAMS else _of_queues(port))
     try:
@@ -118,7 +120,7 @@ async def _of_queues(port: int) -> tuple[Any, Any, Any]:
     async def queue(stream: str, **reads: Any) -> Any:
         target = RedisTarget(addr=HostPortPair("127.0.0.1", port), redis_helper_config={})
         options = {"anycast_stream_key": stream, "broadcast_channel": CHANNEL, "group_name": "manager"}
-        return await RedisQueue.create(target, RedisMQArgs(**options, **reads, node_id="test", db=0))
+        return await RedisQueue.create(target, RedisMQArgs(**options, **reads, node_id="test", db=DB))
 
     both = await queue(STREAM, consume_stream_keys={STREAM}, subscribe_channels={CHANNEL})
     elsewhere = await queue(ELSEWHERE, consume_stream_keys=set(), subscribe_channels={"nobody"})
