@@ -10,7 +10,10 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 CONSTRAIN := $(if $(CONSTRAINTS),-c $(CONSTRAINTS))
 
-.PHONY: help demo test check format bench picture backends test-backends wheel clean
+# The six families of Backend.AI, each by its newest release.
+RELEASES ?= 26.9.6 26.8.3 26.4.16 25.15.12 24.3.11 23.9.10
+
+.PHONY: help demo test check format bench picture backends test-backends test-wheels wheel clean
 
 help:
 	@echo "make demo           start the example cluster, run its flows, print what was seen"
@@ -20,6 +23,7 @@ help:
 	@echo "make bench          cost per request, beside stock OpenTelemetry and nothing; time and memory of trace"
 	@echo "make backends       build Jaeger and a Collector into the user's cache (needs Go), print where they are"
 	@echo "make test-backends  tests against these two"
+	@echo "make test-wheels    tests against released Backend.AI, RELEASES='26.9.6 23.9.10' (needs redis-server)"
 	@echo "make picture        docs/request.png: the desk's page of one request (needs Chromium)"
 
 $(INSTALLED): pyproject.toml $(CONSTRAINTS)
@@ -56,6 +60,9 @@ backends:
 
 test-backends: $(INSTALLED) backends
 	$(BIN)/python -m pytest tests/backends
+
+test-wheels:
+	tests/releases/run.sh $(RELEASES)
 
 wheel: $(INSTALLED)
 	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .

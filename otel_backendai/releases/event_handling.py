@@ -56,8 +56,6 @@ class handling:  # noqa: N801  # used as `with handling(...):`, like contextlib.
     Args:
         handler: The dispatcher's ``EventHandler``.
         decode: Returns the event object; asked only for a span that is recorded.
-        message_id: The stream entry's ID, if it is known here only.
-        stream: The name of the stream or channel, likewise.
     """
 
     __slots__ = ("_consumer", "_decode", "_delivery", "_handler", "_outer", "_token")
@@ -69,10 +67,6 @@ class handling:  # noqa: N801  # used as `with handling(...):`, like contextlib.
         self._decode = decode
         self._consumer: SpanScope | None = None
         self._delivery = _DELIVERY.get() or Delivery(event_name(handler.event_cls), {})
-        if message_id is not None:
-            self._delivery.message_id = text(message_id)
-        if stream is not None:
-            self._delivery.stream = text(stream)
         self._outer = SpanScope(None, "", SpanKind.CONSUMER, self._delivery.context)
         self._token: Token[handling | None] | None = None
 

@@ -1,9 +1,9 @@
 # Copyright The otel-backendai Authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""Events from 25.6 on: producer and dispatcher above a message queue (``common/events/dispatcher.py``).
+"""Producer and dispatcher of all releases: ``common/events.py`` up to 25.7, then ``common/events/dispatcher.py``.
 
-What a message looks like on the wire differs: see the modules beside this one.
+What a message looks like on the wire, and how it gets here, differs: see the modules beside this one.
 """
 
 import functools
@@ -15,57 +15,60 @@ from otel_backendai.hops.event_spans import HOP
 from otel_backendai.names import TRACEPARENT
 from otel_backendai.releases.event_handling import handling, wrap_rate_control
 from otel_backendai.releases.event_sending import sends, sends_batch, shares_request_id
-
-_DISPATCHER = "ai.backend.common.events.dispatcher"
+from otel_backendai.releases.queue_names import anycast_stream, broadcast_channel
 
 _HANDLE = Guard("events: handle")
 
-
-def _anycast_stream(producer: Any) -> object:
-    queue = getattr(producer, "_msg_queue", None)
-    return getattr(getattr(queue, "_anycaster", queue), "_stream_key", None)
-
-
-def _broadcast_channel(producer: Any) -> object:
-    queue = getattr(producer, "_msg_queue", None)
-    return getattr(getattr(queue, "_broadcaster", queue), "_channel", None)
+_DISPATCHER = "ai.backend.common.events.dispatcher"
+# The same classes up to 25.7.
+_EVENTS = "ai.backend.common.events"
 
 
-HOP.wraps(_DISPATCHER, "EventProducer.anycast_event")(sends(0, _anycast_stream))
-HOP.wraps(_DISPATCHER, "EventProducer.broadcast_event")(sends(0, _broadcast_channel))
-HOP.wraps(_DISPATCHER, "EventProducer.broadcast_event_with_cache")(sends(1, _broadcast_channel))
-HOP.wraps(_DISPATCHER, "EventProducer.broadcast_events_batch")(sends_batch(_broadcast_channel))
+def _to_stream(producer: Any) -> object:
+    return anycast_stream(getattr(producer, "_msg_queue", producer))
+
+
+def _to_channel(producer: Any) -> object:
+    return broadcast_channel(getattr(producer, "_msg_queue", None))
+
+
+# The names of a stream's and of a channel's destination are the queue's; before 25.6 the producer is its own queue.
+HOP.wraps(_EVENTS, "EventProducer.produce_event")(sends(0, _to_stream))
+HOP.wraps(_DISPATCHER, "EventProducer.produce_event")(sends(0, _to_stream))
+HOP.wraps(_DISPATCHER, "EventProducer.anycast_event")(sends(0, _to_stream))
+HOP.wraps(_DISPATCHER, "EventProducer.broadcast_event")(sends(0, _to_channel))
+HOP.wraps(_DISPATCHER, "EventProducer.broadcast_event_with_cache")(sends(1, _to_channel))
+HOP.wraps(_DISPATCHER, "EventProducer.broadcast_events_batch")(sends_batch(_to_channel))
 HOP.wraps(_DISPATCHER, "EventProducer.anycast_and_broadcast_event")(shares_request_id)
+HOP.wraps(_EVENTS, "CoalescingState.rate_control")(wrap_rate_control)
 HOP.wraps(_DISPATCHER, "CoalescingState.rate_control")(wrap_rate_control)
 
 
+@HOP.wraps(_EVENTS, "EventDispatcher.handle")
+def _wrap_handle_of_type(original: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
+    @functools.wraps(original)
+    async def handle(self: Any, evh_type: Any, evh: Any, source: Any, body: Any, *args: Any, **kwargs: Any) -> None:
+        if not HOP.active:
+            return await original(self, evh_type, evh, source, body, *args, **kwargs)
+        with handling(evh, lambda: _decoded(evh.event_cls, body)):
+            return await original(self, evh_type, evh, source, body, *args, **kwargs)
+
+    return handle
+
+
+@HOP.wraps(_EVENTS, "EventDispatcher._handle")
 @HOP.wraps(_DISPATCHER, "EventDispatcher._handle")
 def _wrap_handle(original: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
     @functools.wraps(original)
-    async def _handle(
-        self: Any, evh: Any, source: Any, body: Any, post_callbacks: Any = (), metadata: Any = None, **kwargs: Any
-    ) -> None:
+    async def _handle(self: Any, evh: Any, source: Any, body: Any, *args: Any, **kwargs: Any) -> None:
         if not HOP.active:
-            return await original(self, evh, source, body, post_callbacks, metadata, **kwargs)
-        message_id, stream = None, None
-        with _HANDLE:
-            message_id, stream = _origin_of(self, post_callbacks)
-        with handling(evh, lambda: _decoded(evh.event_cls, body), message_id, stream):
-            return await original(self, evh, source, body, post_callbacks, _without_trace(metadata), **kwargs)
+            return await original(self, evh, source, body, *args, **kwargs)
+        with handling(evh, lambda: _decoded(evh.event_cls, body)):
+            args = tuple(_without_trace(argument) for argument in args)
+            kwargs = {name: _without_trace(argument) for name, argument in kwargs.items()}
+            return await original(self, evh, source, body, *args, **kwargs)
 
     return _handle
-
-
-def _origin_of(dispatcher: Any, post_callbacks: Any) -> tuple[object, object]:
-    """The message's ID, known only to the callback that acknowledges it (a broadcast has neither), and its stream."""
-    queue = getattr(dispatcher, "_msg_queue", None)
-    message_id = getattr(post_callbacks[0], "_msg_id", None) if post_callbacks else None
-    if message_id is not None:
-        names = getattr(getattr(queue, "_consumer", None), "_stream_keys", ())
-    else:
-        names = getattr(getattr(queue, "_subscriber", None), "_channels", ())
-    # A reader of several does not tell which one a message came from.
-    return message_id, next(iter(names)) if len(names) == 1 else None
 
 
 def _decoded(event_class: Any, body: Any) -> object:
@@ -73,8 +76,9 @@ def _decoded(event_class: Any, body: Any) -> object:
     return decode(body)
 
 
-def _without_trace(metadata: Any) -> Any:
+def _without_trace(argument: Any) -> Any:
     """26.9 opens a CONSUMER span of its own, with the same name, under what metadata names; ours stands for both."""
-    if getattr(metadata, TRACEPARENT, None) is None:
-        return metadata
-    return metadata.model_copy(update={TRACEPARENT: None})
+    if getattr(argument, TRACEPARENT, None) is not None:
+        with _HANDLE:
+            return argument.model_copy(update={TRACEPARENT: None})
+    return argument

@@ -20,6 +20,7 @@ from otel_backendai.propagators.event_metadata import render_event_field
 from otel_backendai.propagators.w3c import carried_from, text
 from otel_backendai.releases.event_handling import arrived
 from otel_backendai.releases.event_sending import sent_context
+from otel_backendai.releases.queue_names import consumed_stream, subscribed_channel
 
 _PAYLOAD = "ai.backend.common.message_queue.payload"
 _DISPATCHER = "ai.backend.common.events.dispatcher"
@@ -115,7 +116,7 @@ def _keeping(payload: Any, carried: str | None) -> Any:
 def _wrap_dispatch_consumers(original: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
     @functools.wraps(original)
     async def _dispatch_consumers(self: Any, mq_msg: Any) -> None:
-        _payload_arrived(mq_msg.payload)
+        _payload_arrived(mq_msg.payload, getattr(mq_msg, "msg_id", None), self, consumed_stream)
         return await original(self, mq_msg)
 
     return _dispatch_consumers
@@ -125,14 +126,14 @@ def _wrap_dispatch_consumers(original: Callable[..., Awaitable[None]]) -> Callab
 def _wrap_dispatch_subscribers(original: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
     @functools.wraps(original)
     async def _dispatch_subscribers(self: Any, payload: Any) -> None:
-        _payload_arrived(payload)
+        _payload_arrived(payload, None, self, subscribed_channel)
         return await original(self, payload)
 
     return _dispatch_subscribers
 
 
-def _payload_arrived(payload: Any) -> None:
-    # 26.4 to 26.8 have methods of these names, too, for messages that another module reads (events_payload).
+def _payload_arrived(payload: Any, message_id: object, dispatcher: Any, stream_of: Callable[[Any], object]) -> None:
+    # 26.4 to 26.8 have methods of these names, too, for messages that another module reads (events_queue).
     if not HOP.active or not hasattr(payload, "legacy_source"):
         return
     with _PARSE:
@@ -142,4 +143,4 @@ def _payload_arrived(payload: Any) -> None:
             METADATA: {name: getattr(metadata, name, None) for name in (REQUEST_ID, TRACEPARENT)},
             EVENT_RETRY_COUNT: str(getattr(payload, "retry_count", 0)),
         }
-        arrived(payload.name, carrier)
+        arrived(payload.name, carrier, message_id, stream_of(getattr(dispatcher, "_msg_queue", None)))

@@ -1,13 +1,13 @@
 # Copyright The otel-backendai Authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""Events up to 25.5: producer and dispatcher straight above a Redis stream (``common/events.py``).
+"""The messages up to 25.5: straight above a Redis stream (``common/events.py``).
 
-The message is built inside ``produce_event`` and handed to ``XADD`` of redis-py, where the events hop adds its field.
+One is built inside ``produce_event`` and handed to ``XADD`` of redis-py, where the events hop adds its field.
 """
 
 import functools
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from typing import Any
 
@@ -15,15 +15,9 @@ from otel_backendai.guard import Guard
 from otel_backendai.hops.event_spans import HOP
 from otel_backendai.names import EVENT_NAME
 from otel_backendai.propagators.w3c import field
-from otel_backendai.releases.event_handling import arrived, handling, wrap_rate_control
-from otel_backendai.releases.event_sending import sends
-
-_EVENTS = "ai.backend.common.events"
+from otel_backendai.releases.event_handling import arrived
 
 _READ = Guard("events: read")
-
-HOP.wraps(_EVENTS, "EventProducer.produce_event")(sends(0, lambda producer: getattr(producer, "_stream_key", None)))
-HOP.wraps(_EVENTS, "CoalescingState.rate_control")(wrap_rate_control)
 
 
 @HOP.wraps("ai.backend.common.redis_helper", "read_stream")
@@ -43,15 +37,3 @@ def _wrap_read(original: Callable[..., AsyncGenerator[Any, None]]) -> Callable[.
                 yield message
 
     return read
-
-
-@HOP.wraps(_EVENTS, "EventDispatcher.handle")
-def _wrap_handle(original: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
-    @functools.wraps(original)
-    async def handle(self: Any, evh_type: Any, evh: Any, source: Any, args: Any) -> None:
-        if not HOP.active:
-            return await original(self, evh_type, evh, source, args)
-        with handling(evh, lambda: evh.event_cls.deserialize(args)):
-            return await original(self, evh_type, evh, source, args)
-
-    return handle

@@ -4,8 +4,9 @@
 """The events of whatever release is installed: its producer, its dispatcher, events to send, by one set of names."""
 
 import asyncio
+import importlib
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 from typing import Any
@@ -15,7 +16,8 @@ import redis.asyncio
 STREAM = "events"
 CHANNEL = "events_all"
 ELSEWHERE = "elsewhere"
-OF_STREAMS = tuple(int(part) for part in version("backend.ai-common").split(".")[:2]) < (25, 6)
+FAMILY = tuple(int(part) for part in version("backend.ai-common").split(".")[:2])
+OF_STREAMS = FAMILY < (25, 6)
 # Readers of 25.15 to 26.8 read from REDIS_STREAM_DB whatever they are told.
 DB = 0 if OF_STREAMS else 4
 
@@ -41,18 +43,21 @@ class Bus:
 
     async def start(self) -> None:
         """Start to read."""
-        await (self.dispatcher.__ainit__() if OF_STREAMS else self.dispatcher.start())
+        if OF_STREAMS:
+            await self.dispatcher.__ainit__()
+        elif hasattr(self.dispatcher, "start"):
+            # That of 25.7 began when it was made.
+            await self.dispatcher.start()
         # A reader of a stream without a group, and a subscriber, see only what is sent after they began.
         await asyncio.sleep(0.5)
 
     async def send(self, event: Any) -> None:
         """Send to consumers."""
-        await (self.producer.produce_event(event) if OF_STREAMS else self.producer.anycast_event(event))
+        await _sender(self.producer)(event)
 
     async def rendered(self, event: Any) -> dict[bytes, bytes]:
         """The message that the producer makes of ``event`` now; nobody reads it."""
-        producer = self._elsewhere
-        await (producer.produce_event(event) if OF_STREAMS else producer.anycast_event(event))
+        await _sender(self._elsewhere)(event)
         message: dict[bytes, bytes] = (await self.redis.xrange(ELSEWHERE))[-1][1]
         return message
 
@@ -66,23 +71,33 @@ class Bus:
         return [fields for _, fields in await self.redis.xrange(STREAM)]
 
 
-def session_event(what: str, session_id: uuid.UUID, *, broadcast: bool = False) -> Any:
-    """An event of a session: ``Started``, ``Enqueued``, ``Cancelled``."""
-    kind = session_class(what, broadcast)
-    return kind(session_id, "c-1") if OF_STREAMS else kind(session_id=session_id, creation_id="c-1")
+def _sender(producer: Any) -> Callable[[Any], Awaitable[None]]:
+    sender: Callable[[Any], Awaitable[None]] = getattr(producer, "anycast_event", None) or producer.produce_event
+    return sender
+
+
+def event_class(module: str, name: str, broadcast: bool = False) -> Any:
+    """An event's class, for example of ``session`` the ``SessionStarted``."""
+    kind = "broadcast" if broadcast else "anycast"
+    for path in (f"events.event_types.{module}.{kind}", f"events.{module}", "events"):
+        try:
+            found = importlib.import_module(f"ai.backend.common.{path}")
+        except ModuleNotFoundError:
+            continue
+        for suffix in (f"{kind.capitalize()}Event", "Event"):
+            if hasattr(found, name + suffix):
+                return getattr(found, name + suffix)
+    raise LookupError(name)
 
 
 def session_class(what: str, broadcast: bool = False) -> Any:
     """The class of a session's event: ``Started``, ``Enqueued``, ``Cancelled``."""
-    if OF_STREAMS:
-        from ai.backend.common import events
+    return event_class("session", f"Session{what}", broadcast)
 
-        return getattr(events, f"Session{what}Event")
-    from ai.backend.common.events.event_types.session import anycast
-    from ai.backend.common.events.event_types.session import broadcast as broadcasts
 
-    module, suffix = (broadcasts, "BroadcastEvent") if broadcast else (anycast, "AnycastEvent")
-    return getattr(module, f"Session{what}{suffix}")
+def session_event(what: str, session_id: uuid.UUID, *, broadcast: bool = False) -> Any:
+    """An event of a session: ``Started``, ``Enqueued``, ``Cancelled``."""
+    return session_class(what, broadcast)(session_id=session_id, creation_id="c-1")
 
 
 @asynccontextmanager
@@ -113,19 +128,38 @@ async def _of_streams(port: int) -> tuple[Any, Any, Any]:
 
 
 async def _of_queues(port: int) -> tuple[Any, Any, Any]:
-    from ai.backend.common.events.dispatcher import EventDispatcher, EventProducer
-    from ai.backend.common.message_queue.redis_queue import RedisMQArgs, RedisQueue
-    from ai.backend.common.types import AgentId, HostPortPair, RedisTarget
+    from ai.backend.common.types import AgentId
 
-    async def queue(stream: str, **reads: Any) -> Any:
-        target = RedisTarget(addr=HostPortPair("127.0.0.1", port), redis_helper_config={})
-        options = {"anycast_stream_key": stream, "broadcast_channel": CHANNEL, "group_name": "manager"}
-        return await RedisQueue.create(target, RedisMQArgs(**options, **reads, node_id="test", db=DB))
+    try:
+        from ai.backend.common.events.dispatcher import EventDispatcher, EventProducer
+    except ModuleNotFoundError:
+        from ai.backend.common.events import EventDispatcher, EventProducer
 
-    both = await queue(STREAM, consume_stream_keys={STREAM}, subscribe_channels={CHANNEL})
-    elsewhere = await queue(ELSEWHERE, consume_stream_keys=set(), subscribe_channels={"nobody"})
+    queue = _old_queue if FAMILY < (25, 11) else _queue
+    both = await queue(port, STREAM, {STREAM}, {CHANNEL})
+    elsewhere = await queue(port, ELSEWHERE, set(), {"nobody"})
     source = AgentId("i-test")
     return EventProducer(both, source=source), EventDispatcher(both), EventProducer(elsewhere, source=source)
+
+
+async def _queue(port: int, stream: str, streams: set[str], channels: set[str]) -> Any:
+    from ai.backend.common.message_queue.redis_queue import RedisMQArgs, RedisQueue
+    from ai.backend.common.types import HostPortPair, RedisTarget
+
+    target = RedisTarget(addr=HostPortPair("127.0.0.1", port), redis_helper_config={})
+    options: dict[str, Any] = {"anycast_stream_key": stream, "broadcast_channel": CHANNEL, "group_name": "manager"}
+    reads: dict[str, Any] = {"consume_stream_keys": streams, "subscribe_channels": channels}
+    return await RedisQueue.create(target, RedisMQArgs(**options, **reads, node_id="test", db=DB))
+
+
+async def _old_queue(port: int, stream: str, *_: set[str]) -> Any:
+    from ai.backend.common import redis_helper, types
+    from ai.backend.common.message_queue.redis_queue import RedisMQArgs, RedisQueue
+
+    address: dict[str, Any] = {"addr": types.HostPortPair("127.0.0.1", port), "redis_helper_config": {}}
+    target: Any = types.RedisTarget(**address) if hasattr(types, "RedisTarget") else address
+    connection = redis_helper.get_redis_object(target, name="test", db=DB)
+    return RedisQueue(connection, RedisMQArgs(stream_key=stream, group_name="manager", node_id="test"))
 
 
 async def eventually(condition: Callable[[], Any], seconds: float = 15) -> Any:

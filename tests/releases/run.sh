@@ -44,6 +44,8 @@ prepare() {  # RELEASE VENV
     case $release in
         23.*) python=3.11 held=("setuptools<81" "yarl==1.9.4") ;;
         24.*) python=3.12 held=("setuptools<81") ;;
+        # Its client of Redis imports what none of its requirements brings.
+        25.11.*) held=("sniffio") ;;
     esac
     if [[ ! -e $venv/.ready ]]; then
         rm -rf "$venv"

@@ -19,7 +19,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 from otel_backendai import instrumentors
 from otel_backendai.api import bind_request_id, current_request_id
 from tests.conftest import Telemetry
-from tests.releases.bus import OF_STREAMS, Bus, eventually, session_class, session_event
+from tests.releases.bus import FAMILY, OF_STREAMS, Bus, event_class, eventually, session_class, session_event
 from tests.releases.conftest import switch_off, switched_on
 
 SESSION = uuid.UUID("5d9a2b1e-6a43-4d5e-9f5c-2b8a0d1f7c11")
@@ -88,7 +88,9 @@ async def test_one_producer_and_one_consumer_span(telemetry: Telemetry, bus: Bus
         assert span.attributes is not None
         assert span.attributes["backendai.request.id"] == "req-1"
         assert span.attributes["backendai.session.id"] == str(SESSION)
-        assert span.attributes["messaging.destination.name"] == "events"
+        # The queue of 25.11 does not keep what it reads.
+        if span is producer or FAMILY != (25, 11):
+            assert span.attributes["messaging.destination.name"] == "events"
 
 
 async def test_a_sender_without_a_request_names_one(telemetry: Telemetry, bus: Bus) -> None:
@@ -156,8 +158,8 @@ async def test_an_error_is_on_the_span_and_its_log_line_names_the_request(
         assert vars(record)["request_id"] == "req-err"
         assert vars(record)["otelTraceID"] == trace.format_trace_id(identity(consumer).trace_id)
         assert vars(record)["otelSpanID"] == trace.format_span_id(identity(consumer).span_id)
-    # Up to 25.5 the dispatcher leaves the error to its task group.
-    assert OF_STREAMS or len(records) == 1
+    # Up to 25.5, and in 25.7, the dispatcher leaves the error to its task group.
+    assert OF_STREAMS or FAMILY == (25, 7) or len(records) == 1
 
 
 async def test_coalesced_events_are_one_linked_run(telemetry: Telemetry, bus: Bus) -> None:
@@ -200,10 +202,10 @@ async def test_an_old_message_is_linked(telemetry: Telemetry, bus: Bus) -> None:
 async def test_noise_makes_no_spans_but_has_a_request(telemetry: Telemetry, bus: Bus) -> None:
     """A tick is nobody's request: no span at either end, and a request ID for what its handler finds to do."""
     seen = Seen()
-    event_class, event = _tick()
-    bus.consume(event_class, seen.handler())
+    tick = event_class("idle", "DoIdleCheck")
+    bus.consume(tick, seen.handler())
     await bus.start()
-    await bus.send(event)
+    await bus.send(tick())
     ((request_id, current, _),) = await eventually(lambda: seen.calls)
     assert request_id is not None
     assert not current.is_valid
@@ -211,14 +213,6 @@ async def test_noise_makes_no_spans_but_has_a_request(telemetry: Telemetry, bus:
     assert not telemetry.of_kind(SpanKind.CONSUMER)
     ((fields),) = await bus.sent()
     assert json.loads(fields[b"otel"])["request_id"] == request_id
-
-
-def _tick() -> tuple[Any, Any]:
-    if OF_STREAMS:
-        from ai.backend.common.events import DoIdleCheckEvent
-    else:
-        from ai.backend.common.events.event_types.idle.anycast import DoIdleCheckEvent
-    return DoIdleCheckEvent, DoIdleCheckEvent()
 
 
 async def test_switching_off_restores_every_object(recorded: Telemetry, bus: Bus) -> None:
@@ -247,7 +241,7 @@ def _object_at(module: str, path: str) -> object:
     return None if owner is None else vars(owner).get(name)
 
 
-@QUEUES
+@pytest.mark.families("25.11", "25.15", "26.4", "26.8", "26.9")
 async def test_a_broadcast_reaches_every_subscriber(telemetry: Telemetry, bus: Bus) -> None:
     """One PRODUCER span, a CONSUMER span below it per subscriber, one request ID."""
     seen = Seen()
