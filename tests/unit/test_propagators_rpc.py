@@ -365,7 +365,7 @@ def test_the_propagator_leaves_other_carriers_alone() -> None:
 @pytest.mark.parametrize("context", [Context(), traced(), full()], ids=["nothing", "trace", "request ID"])
 def test_a_hostile_request_id_leaves_the_applications_metadata(hostile: object, context: Context) -> None:
     """A lone surrogate there makes the message vanish and the caller wait for ever: out, whatever else is carried."""
-    body = {"args": (), "kwargs": {}, "metadata": {"request_id": hostile, "user": {"id": 1}, "traceparent": None}}
+    body = {"args": [], "kwargs": {}, "metadata": {"request_id": hostile, "user": {"id": 1}, "traceparent": None}}
     before = copy.deepcopy(body)
     sent = injected(body, context)
     assert body == before
