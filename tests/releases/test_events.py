@@ -371,3 +371,26 @@ async def test_metadata_names_our_producer_span(telemetry: Telemetry, bus: Bus) 
         trace.format_span_id(identity(span).span_id) for span in spans
     ]
     assert {entry["request_id"] for entry in named} == {"req-m"}
+
+
+@pytest.mark.families("24.3")
+async def test_the_experimental_dispatcher(telemetry: Telemetry, bus: Bus, redis_port: int) -> None:
+    """24.03 has a second one, by an option, which reads without redis-py: its handlers continue the request, too."""
+    from ai.backend.common.events_experimental import EventDispatcher
+    from ai.backend.common.types import HostPortPair
+
+    seen = Seen()
+    address: Any = {"addr": HostPortPair("127.0.0.1", redis_port), "redis_helper_config": {}}
+    dispatcher = await EventDispatcher.new(address, consumer_group="other", node_id="test")
+    try:
+        dispatcher.consume(session_class("Started"), None, seen.handler())
+        dispatcher.subscribe(session_class("Started"), None, seen.handler())
+        # A reader of a stream without a group, and a new group, see only what is sent after they began.
+        await asyncio.sleep(1)
+        with bind_request_id("req-x"):
+            await bus.send(session_event("Started", SESSION))
+        found = await consumers(telemetry, 2)
+    finally:
+        await asyncio.wait_for(dispatcher.close(), 20)
+    assert all(is_child(span, telemetry.only(SpanKind.PRODUCER)) for span in found)
+    assert [request_id for request_id, _, _ in seen.calls] == ["req-x", "req-x"]
