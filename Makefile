@@ -16,7 +16,7 @@ INSTALLED := $(VENV)/.installed
 CONSTRAIN := $(if $(CONSTRAINTS),-c $(CONSTRAINTS))
 
 .PHONY: help demo test check format bench picture jaeger-picture backends test-backends resolve test-trains scale-out \
-	stack stack-down test-releases wheel clean
+	stack stack-down test-releases test-wheels wheel clean
 
 help:
 	@echo "make demo           start the example cluster, run its flows, print what was seen"
@@ -32,6 +32,7 @@ help:
 	@echo "make stack          start a released Backend.AI with the plugin and a desk: RELEASE=$(RELEASE), STACK_DIR=..."
 	@echo "make stack-down     stop it"
 	@echo "make test-releases  every hop in released Backend.AI, as a matrix into docs/compatibility.md: RELEASES=\"26.9.6 23.9.10\""
+	@echo "make test-wheels    tests against released Backend.AI, RELEASES='26.9.6 23.9.10' (needs redis-server)"
 	@echo "make picture        docs/request.png: the desk's page of one request (needs Chromium)"
 	@echo "make jaeger-picture docs/jaeger-*.png: the same in Jaeger's own pages (needs Chromium, Go, and JAEGER_UI=DIR:"
 	@echo "                    what a build of jaegertracing/jaeger-ui made; v1.76.0 fits)"
@@ -97,6 +98,9 @@ stack-down: $(INSTALLED)
 
 test-releases: $(INSTALLED)
 	@$(BIN)/python -m tests.realstack.matrix $(RELEASES) $(if $(STACK_DIR),--dir "$(STACK_DIR)")
+
+test-wheels:
+	tests/releases/run.sh $(RELEASES)
 
 wheel: $(INSTALLED)
 	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .

@@ -81,6 +81,7 @@ class RpcInstrumentor(_HopInstrumentor):
     def hop(self) -> Hop:
         """See :mod:`otel_backendai.hops.rpc`."""
         from otel_backendai.hops.rpc import HOP
+        from otel_backendai.releases import rpc_metadata  # noqa: F401  # declares its wraps
 
         return HOP
 
@@ -100,12 +101,13 @@ class RpcInstrumentor(_HopInstrumentor):
 
 
 class EventsInstrumentor(_HopInstrumentor):
-    """Events out, entry point ``backendai_events``."""
+    """Events out and in, entry point ``backendai_events``."""
 
     @property
     def hop(self) -> Hop:
         """See :mod:`otel_backendai.hops.events`."""
         from otel_backendai.hops.events import HOP
+        from otel_backendai.releases import events  # noqa: F401  # declares its wraps
 
         return HOP
 
@@ -132,6 +134,17 @@ class LogsInstrumentor(_HopInstrumentor):
         return HOP
 
 
+class RequestContextInstrumentor(_HopInstrumentor):
+    """Backend.AI's own ``current_request_id()``, entry point ``backendai_request_context``."""
+
+    @property
+    def hop(self) -> Hop:
+        """See :mod:`otel_backendai.releases.request_context`."""
+        from otel_backendai.releases.request_context import HOP
+
+        return HOP
+
+
 BY_NAME: dict[str, type[_HopInstrumentor]] = {
     "backendai_http_server": HttpServerInstrumentor,
     "backendai_http_client": HttpClientInstrumentor,
@@ -139,4 +152,5 @@ BY_NAME: dict[str, type[_HopInstrumentor]] = {
     "backendai_events": EventsInstrumentor,
     "backendai_background": BackgroundInstrumentor,
     "backendai_logs": LogsInstrumentor,
+    "backendai_request_context": RequestContextInstrumentor,
 }

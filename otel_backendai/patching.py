@@ -56,7 +56,10 @@ class Hop:
         self._hooked: set[str] = set()
 
     def wraps(self, module: str, path: str) -> Callable[[Wrapper], Wrapper]:
-        """Declare that the decorated factory wraps ``path`` (dotted, in ``module``) while this hop is active."""
+        """Declare that the decorated factory wraps ``path`` (dotted, in ``module``) while this hop is active.
+
+        A class method's factory gets the plain function, whose first argument is ``cls``, and returns one.
+        """
 
         def declare(wrapper: Wrapper) -> Wrapper:
             self._targets.append(_Target(module, path, wrapper))
@@ -117,6 +120,15 @@ class Hop:
                 # A second name of what is wrapped already: `from .timer import *` ran after `timer` was patched.
                 self._applied.append(_Applied(owner, name, done.original, bound))
                 return
-        replacement = target.wrapper(bound)
+        replacement = _replacement(owner, name, bound, target.wrapper)
         self._applied.append(_Applied(owner, name, vars(owner).get(name, _ABSENT), replacement))
         setattr(owner, name, replacement)
+
+
+def _replacement(owner: Any, name: str, bound: Any, wrapper: Wrapper) -> Any:
+    """What stands in the place of ``owner.name``: a class method or static method stays one, its wrapper sees the
+    plain function (with ``cls``)."""
+    defined = next((vars(base)[name] for base in getattr(owner, "__mro__", ()) if name in vars(base)), bound)
+    if isinstance(defined, classmethod | staticmethod):
+        return type(defined)(wrapper(defined.__func__))
+    return wrapper(bound)

@@ -16,9 +16,10 @@ from opentelemetry.trace import SpanKind
 
 from otel_backendai import guard
 from otel_backendai.hops import background, contrib_server, events, http_client, http_server, logs, rpc
+from otel_backendai.releases import request_context
 from otel_backendai.sdk.span_processor import equip
 
-HOPS = (http_server.HOP, http_client.HOP, rpc.HOP, events.HOP, background.HOP, logs.HOP)
+HOPS = (http_server.HOP, http_client.HOP, rpc.HOP, events.HOP, background.HOP, logs.HOP, request_context.HOP)
 
 
 class Telemetry:

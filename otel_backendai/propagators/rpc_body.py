@@ -21,6 +21,8 @@ from opentelemetry.propagators.textmap import (
     default_setter,
 )
 
+from otel_backendai import request_id
+from otel_backendai.counters import count_rejected
 from otel_backendai.guard import Guard
 from otel_backendai.names import METADATA, ORIGIN_RPC, REQUEST_ID, RPC_ARGS, RPC_HEADERS, RPC_KWARGS, TRACEPARENT
 from otel_backendai.propagators import w3c
@@ -45,30 +47,41 @@ def rpc_arguments(body: object) -> tuple[Sequence[object], Mapping[object, objec
 def inject_rpc_body(body: object, context: Context | None = None) -> object:
     """Return a copy of ``body`` that carries request ID and trace of ``context`` (default: the current one).
 
-    The caller's object is never changed. ``body`` itself is returned when it is no RPC body or nothing is to be
-    carried. Header names that the application set itself are kept; in its ``metadata`` the two fields that name the
-    request and the trace are replaced, because they name the span *around* the call.
+    The caller's object is never changed. ``body`` itself is returned when it is no RPC body or there is nothing to
+    change. Header names that the application set itself are kept; in its ``metadata`` the two fields that name the
+    request and the trace are replaced, because they name the span *around* the call, and a request ID that is not
+    acceptable is taken out: a lone surrogate there makes the message vanish, too.
     """
     if not is_rpc_body(body):
         return body
     assert isinstance(body, dict)
     # str(x) of an exact str is itself; anything else (a propagator's str subclass) becomes exact.
     carried = {str(name): str(value) for name, value in w3c.carried_from(context).items()}
-    if not carried:
+    metadata = body.get(METADATA)
+    own = _clean(metadata) if type(metadata) is dict else metadata
+    if not carried and own is metadata:
         return body
     sent = dict(body)
     own_headers = body.get(RPC_HEADERS)
     if type(own_headers) is dict:
         sent[RPC_HEADERS] = w3c.added_to(own_headers, carried)
-    elif own_headers is None:
+    elif own_headers is None and carried:
         sent[RPC_HEADERS] = carried
     if REQUEST_ID in carried and sent.get(REQUEST_ID) is None:
         sent[REQUEST_ID] = carried[REQUEST_ID]
-    metadata = body.get(METADATA)
-    if type(metadata) is dict:
-        true_fields = {name: carried[name] for name in (REQUEST_ID, TRACEPARENT) if name in carried}
-        sent[METADATA] = {**metadata, **{name: value for name, value in true_fields.items() if name in metadata}}
+    if type(own) is dict:
+        true_fields = {name: carried[name] for name in (REQUEST_ID, TRACEPARENT) if name in carried and name in own}
+        sent[METADATA] = {**own, **true_fields}
     return sent
+
+
+def _clean(metadata: dict[object, object]) -> dict[object, object]:
+    """``metadata`` itself, or a copy without the request ID that it had; ``None`` there is the application's own."""
+    found = metadata.get(REQUEST_ID)
+    if found is None or request_id.is_acceptable(found):
+        return metadata
+    count_rejected(ORIGIN_RPC)
+    return {**metadata, REQUEST_ID: None}
 
 
 def extract_rpc_body(body: object, context: Context | None = None) -> Context:

@@ -359,3 +359,22 @@ def test_the_propagator_leaves_other_carriers_alone() -> None:
         assert carrier == before
         context = Context({"kept": 1})
         assert PROPAGATOR.extract(carrier, context) is context
+
+
+@pytest.mark.parametrize("hostile", ["\udcff", "", "a b", "a" * 3000, 7, b"req-1", Text("req-1")])
+@pytest.mark.parametrize("context", [Context(), traced(), full()], ids=["nothing", "trace", "request ID"])
+def test_a_hostile_request_id_leaves_the_applications_metadata(hostile: object, context: Context) -> None:
+    """A lone surrogate there makes the message vanish and the caller wait for ever: out, whatever else is carried."""
+    body = {"args": [], "kwargs": {}, "metadata": {"request_id": hostile, "user": {"id": 1}, "traceparent": None}}
+    before = copy.deepcopy(body)
+    sent = injected(body, context)
+    assert body == before
+    assert sent["metadata"]["request_id"] == request_id.read(context)
+    assert sent["metadata"]["user"] == {"id": 1}
+    msgpack.packb(sent, strict_types=True)
+
+
+def test_an_application_that_names_a_request_keeps_it() -> None:
+    """With nothing of ours to carry the very body is sent."""
+    body = {"args": (), "kwargs": {}, "metadata": {"request_id": "req-own", "traceparent": None}}
+    assert injected(body, Context()) is body

@@ -1,0 +1,119 @@
+# Copyright The otel-backendai Authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""What the ``EventDispatcher`` of every release has in common: from a message that arrived to the handler that runs.
+
+Three steps, in one task or in tasks that it makes: :func:`arrived` notes the message, :class:`handling` stands around
+the dispatcher's work for one handler (reports, coalescing, its error log) and gives it the message's context, and
+:func:`wrap_rate_control` opens the CONSUMER span once coalescing has said that the handler runs.
+"""
+
+import functools
+from collections import deque
+from collections.abc import Awaitable, Callable
+from contextvars import ContextVar, Token
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from opentelemetry.trace import SpanContext, SpanKind
+
+from otel_backendai.guard import Guard
+from otel_backendai.hops.event_spans import HOP, Delivery
+from otel_backendai.hops.noise import is_noise_event
+from otel_backendai.hops.span_scope import SpanScope
+from otel_backendai.propagators.w3c import text
+from otel_backendai.releases.entities import event_entities
+from otel_backendai.releases.event_sending import event_name
+
+_HANDLE = Guard("events: handle")
+
+# Backend.AI coalesces at most 32 messages into one call.
+MAX_COALESCED = 64
+
+_DELIVERY: ContextVar[Delivery | None] = ContextVar("otel_backendai_delivery", default=None)
+_HANDLING: ContextVar["handling | None"] = ContextVar("otel_backendai_handling", default=None)
+
+# Senders of messages whose handler has not run yet, by registered handler.
+_waiting: WeakKeyDictionary[Any, deque[SpanContext]] = WeakKeyDictionary()
+
+
+def arrived(event: object, carrier: object, message_id: object = None, stream: object = None) -> None:
+    """Note the message that the current task hands to handlers next; tasks made from here on see it.
+
+    Args:
+        event: The event's name, text or bytes.
+        carrier: The message's fields; ``None`` when the reader has nothing.
+        message_id: The stream entry's ID, if known here.
+        stream: The stream's name, if known here.
+    """
+    with _HANDLE:
+        _DELIVERY.set(None if carrier is None else Delivery(text(event) or "event", carrier, message_id, stream))
+
+
+class handling:  # noqa: N801  # used as `with handling(...):`, like contextlib.suppress
+    """``with handling(...):`` around the dispatcher's whole work for one handler.
+
+    Args:
+        handler: The dispatcher's ``EventHandler``.
+        decode: Returns the event object; asked only for a span that is recorded.
+    """
+
+    __slots__ = ("_consumer", "_decode", "_delivery", "_handler", "_outer", "_token")
+
+    def __init__(
+        self, handler: Any, decode: Callable[[], object], message_id: object = None, stream: object = None
+    ) -> None:
+        self._handler = handler
+        self._decode = decode
+        self._consumer: SpanScope | None = None
+        self._delivery = _DELIVERY.get() or Delivery(event_name(handler.event_cls), {})
+        self._outer = SpanScope(None, "", SpanKind.CONSUMER, self._delivery.context)
+        self._token: Token[handling | None] | None = None
+
+    def __enter__(self) -> None:
+        self._outer.__enter__()
+        self._token = _HANDLING.set(self)
+        with _HANDLE:
+            if getattr(self._handler, "coalescing_opts", None):
+                _waiting.setdefault(self._handler, deque(maxlen=MAX_COALESCED)).append(self._delivery.sender)
+
+    def begin(self) -> None:
+        """The handler runs now: open its span, once. It stays open until the dispatcher has reported and logged."""
+        if self._consumer is not None:
+            return
+        with _HANDLE:
+            delivery = self._delivery
+            waited = _waiting.pop(self._handler, ())
+            coalesced = [one for one in waited if one.span_id != delivery.sender.span_id]
+            self._consumer = delivery.scope({} if is_noise_event(delivery.event) else self._entities(), coalesced)
+        if self._consumer is not None:
+            self._consumer.__enter__()
+
+    def _entities(self) -> dict[str, str]:
+        try:
+            return event_entities(self._decode())
+        except Exception:
+            # A body that this release cannot read is the dispatcher's to report.
+            return {}
+
+    def __exit__(self, *error: Any) -> None:
+        if self._consumer is not None:
+            self._consumer.__exit__(*error)
+        with _HANDLE:
+            if self._token is not None:
+                _HANDLING.reset(self._token)
+        self._outer.__exit__(*error)
+
+
+def wrap_rate_control(original: Callable[..., Awaitable[bool]]) -> Callable[..., Awaitable[bool]]:
+    """A factory for ``CoalescingState.rate_control``, which every dispatcher asks right before it calls a handler."""
+
+    @functools.wraps(original)
+    async def rate_control(self: Any, *args: Any, **kwargs: Any) -> bool:
+        runs = await original(self, *args, **kwargs)
+        current = _HANDLING.get()
+        if runs and current is not None and HOP.active:
+            current.begin()
+        return runs
+
+    return rate_control
