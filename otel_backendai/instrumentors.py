@@ -115,6 +115,7 @@ class LogsInstrumentor(_HopInstrumentor):
     @property
     def hop(self) -> Hop:
         """See :mod:`otel_backendai.hops.logs`."""
+        import otel_backendai.releases.log_relay  # noqa: F401  # declares what it wraps
         from otel_backendai.hops.logs import HOP
 
         return HOP
