@@ -29,6 +29,11 @@ class _HopInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # ditto
         """The hop, imported when it is first asked for."""
         raise NotImplementedError
 
+    def instrument(self, **kwargs: Any) -> None:
+        """Switch the hop on; a second loader changes nothing, and is no reason for the base class's warning."""
+        if not self.is_instrumented_by_opentelemetry:
+            super().instrument(**kwargs)
+
     def _instrument(self, **kwargs: Any) -> None:
         with _INSTRUMENT:
             self.hop.install(kwargs.get("tracer_provider"))
