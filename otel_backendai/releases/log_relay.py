@@ -124,8 +124,9 @@ def _wrap_ordered_dict(original: Any) -> Callable[..., Any]:
 @HOP.wraps("ai.backend.logging.formatter", "ConsoleFormatter.formatMessage")
 @HOP.wraps("ai.backend.logging.formatter", "ColorizedFormatter.formatMessage")
 @HOP.wraps("ai.backend.common.logging", "ConsoleFormatter.formatMessage")
+@HOP.wraps("ai.backend.common.logging", "ColorizedFormatter.formatMessage")
 # 23.09 has no class of its own for colours; that of 24.03 is a subclass of this one.
-@HOP.wraps("coloredlogs", "ColoredFormatter.formatMessage")
+@HOP.wraps("ai.backend.common.logging", "coloredlogs.ColoredFormatter.formatMessage")
 def _wrap_format_message(original: Callable[[Any, Any], str]) -> Callable[[Any, Any], str]:
     # Of the message, not of the whole entry: a stack trace follows it.
     def formatMessage(self: Any, record: logging.LogRecord) -> str:  # noqa: N802  # the name of what it replaces
