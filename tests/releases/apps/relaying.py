@@ -91,8 +91,7 @@ def work() -> None:
                 log.info("null field")
             with with_log_context_fields({"request_id": "hostile\x1b[31m"}):
                 log.info("hostile field")
-            with with_log_context_fields({"request_id": "own"}):
-                log.info("own field")
+            log.info("own field", extra={"request_id": "own"})
     log.info("after")
 
 
