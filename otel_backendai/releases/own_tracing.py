@@ -40,13 +40,9 @@ _ADOPT = Guard("own tracing: adopt")
 def _wrap_apply_otel_tracer(original: Callable[[Any], None]) -> Callable[[Any], None]:
     @functools.wraps(original)
     def apply_otel_tracer(spec: Any) -> None:
+        # What it says was taken over with the loggers, which every release sets up first; 25.8 to 26.2 nothing else.
         if not (HOP.active and isinstance(trace.get_tracer_provider(), TracerProvider)):
             original(spec)
-            return
-        with _ADOPT:
-            from otel_backendai.sdk import configurator
-
-            configurator.adopt(spec.endpoint, spec.to_resource().attributes)
 
     return apply_otel_tracer
 
@@ -62,6 +58,8 @@ def _wrap_apply_otel_loggers(original: Callable[[Any, Any], None]) -> Callable[[
         if not (HOP.active and configurator.is_configured()):
             original(loggers, spec)
             return
+        with _ADOPT:
+            configurator.adopt(spec.endpoint, spec.to_resource().attributes)
         with _ADOPT:
             level = logging.getLevelNamesMapping().get(spec.log_level.upper(), logging.INFO)
             configurator.adopt_logs(spec.endpoint, level)

@@ -106,7 +106,6 @@ def test_one_provider_and_one_server_span(received: Received) -> None:
         assert warning not in logged
 
 
-@pytest.mark.families("26.4", "26.8", "26.9")
 def test_the_sections_endpoint_is_taken(received: Received) -> None:
     """Spans and log records go there over gRPC, under the section's name, Backend.AI's own span below ours."""
     run(received.endpoint)
@@ -120,7 +119,6 @@ def test_the_sections_endpoint_is_taken(received: Received) -> None:
     assert [(line.trace_id, line.span_id) for line in lines] == [(server.trace_id, server.span_id)]
 
 
-@pytest.mark.families("26.4", "26.8", "26.9")
 def test_the_environment_wins(received: Received) -> None:
     """An endpoint, a service name or an exporter that the operator names stays, each by itself."""
     run("http://127.0.0.1:9", OTEL_EXPORTER_OTLP_ENDPOINT=received.endpoint, OTEL_EXPORTER_OTLP_PROTOCOL="grpc")
@@ -135,7 +133,6 @@ def test_the_environment_wins(received: Received) -> None:
     assert received.spans == []
 
 
-@pytest.mark.families("26.4", "26.8", "26.9")
 def test_backendais_own_spans_can_be_left_out(received: Received) -> None:
     """What a library traces below them stays in the trace, below our span."""
     run(received.endpoint, OTEL_BACKENDAI_UPSTREAM_SPANS="0")
