@@ -100,7 +100,7 @@ test-releases: $(INSTALLED)
 	@$(BIN)/python -m tests.realstack.matrix $(RELEASES) $(if $(STACK_DIR),--dir "$(STACK_DIR)")
 
 test-wheels:
-	tests/releases/run.sh $(RELEASES)
+	tests/releases/run.sh $(or $(RELEASES),26.9.6 26.8.3 26.4.16 25.15.12 24.3.11 23.9.10)
 
 wheel: $(INSTALLED)
 	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .

@@ -33,9 +33,7 @@ def activate() -> None:
         disabled = _disabled()
         for name, instrumentor in instrumentors.BY_NAME.items():
             if name not in disabled:
-                single = instrumentor()
-                if not single.is_instrumented_by_opentelemetry:
-                    single.instrument()
+                instrumentor().instrument()
         after_instrumentors()
 
 
@@ -71,3 +69,19 @@ def after_instrumentors() -> None:
         from otel_backendai.sdk.span_processor import equip
 
         equip(get_tracer_provider())
+    with _ACTIVATE:
+        from otel_backendai.component import component
+
+        if component() is not None:
+            _look_after_component()
+
+
+def _look_after_component() -> None:
+    from otel_backendai.releases import expected, own_tracing
+    from otel_backendai.sdk import processes
+
+    processes.HOP.install()
+    own_tracing.HOP.install()
+    if own_tracing.await_section not in processes.in_worker:
+        processes.before_workers.append(expected.warn_about_missing)
+        processes.in_worker.append(own_tracing.await_section)

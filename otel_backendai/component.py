@@ -8,7 +8,7 @@ import re
 import sys
 from functools import cache
 
-from otel_backendai.names import SETTING_COMPONENT
+from otel_backendai.names import SETTING_COMPONENT, SPAWNED_COMPONENT
 
 # `backend.ai COMMAND start-server` and `python -m ai.backend.MODULE.server`; names are those of Backend.AI's own
 # OpenTelemetry resource (`service.name`), where a release has one.
@@ -53,6 +53,8 @@ def component_of(arguments: list[str]) -> str | None:
 def component() -> str | None:
     """Return the component of this process: ``OTEL_BACKENDAI_COMPONENT``, else what the command line starts.
 
-    ``sys.orig_argv``, because ``sys.argv`` is not complete yet when ``sitecustomize`` runs.
+    ``sys.orig_argv``, because ``sys.argv`` is not complete yet when ``sitecustomize`` runs. That of a spawned worker is
+    multiprocessing's; its parent tells it (``sdk/spawned.py``).
     """
-    return os.environ.get(SETTING_COMPONENT, "").strip() or component_of(sys.orig_argv)
+    named = os.environ.get(SETTING_COMPONENT, "").strip() or component_of(sys.orig_argv)
+    return named or os.environ.get(SPAWNED_COMPONENT) or None

@@ -29,6 +29,11 @@ class _HopInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # ditto
         """The hop, imported when it is first asked for."""
         raise NotImplementedError
 
+    def instrument(self, **kwargs: Any) -> None:
+        """Switch the hop on; a second loader changes nothing, and is no reason for the base class's warning."""
+        if not self.is_instrumented_by_opentelemetry:
+            super().instrument(**kwargs)
+
     def _instrument(self, **kwargs: Any) -> None:
         with _INSTRUMENT:
             self.hop.install(kwargs.get("tracer_provider"))
@@ -129,6 +134,7 @@ class LogsInstrumentor(_HopInstrumentor):
     @property
     def hop(self) -> Hop:
         """See :mod:`otel_backendai.hops.logs`."""
+        import otel_backendai.releases.log_relay  # noqa: F401  # declares what it wraps
         from otel_backendai.hops.logs import HOP
 
         return HOP

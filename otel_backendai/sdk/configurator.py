@@ -9,7 +9,7 @@ without ours ``opentelemetry-instrument`` would export nothing.
 
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from importlib.metadata import entry_points
 from typing import Any
@@ -21,9 +21,10 @@ from opentelemetry.sdk.trace import TracerProvider
 
 from otel_backendai.component import component
 from otel_backendai.guard import Guard
-from otel_backendai.sdk import log_bridge, processes
+from otel_backendai.sdk import late_target, log_bridge, processes
+from otel_backendai.sdk.export_queue import ExportQueue
 from otel_backendai.sdk.processors import QueueLogRecordProcessor, QueueSpanProcessor, make_queue
-from otel_backendai.sdk.resource import create_resource
+from otel_backendai.sdk.resource import ProcessResource, create_resource
 from otel_backendai.sdk.span_processor import equip
 
 _logger = logging.getLogger(__name__)
@@ -31,6 +32,9 @@ _CONFIGURE = Guard("configurator")
 
 # Our entry point in both groups of exporters.
 OTLP_EXPORTER = "backendai_otlp"
+
+# The resource of the pipelines of this process: one, or none before `configure` and beside somebody else's provider.
+_configured: list[ProcessResource] = []
 
 # What the SDK's TracerProvider builds from the environment by itself.
 _BUILT_IN_SAMPLERS = {
@@ -80,17 +84,59 @@ def configure(auto_instrumentation_version: str | None = None) -> None:
         queue = make_queue("OTEL_BSP", "otel-backendai-spans", make_exporter, delay=5_000)
         provider.add_span_processor(QueueSpanProcessor(queue))
         queues.append(queue)
+        late_target.offer("traces", queue)
     trace.set_tracer_provider(provider)
-    log_exporters = _exporters("logs", "none")
-    if log_exporters:
-        log_provider = LoggerProvider(resource, shutdown_on_exit=False)
-        for make_exporter in log_exporters:
-            queue = make_queue("OTEL_BLRP", "otel-backendai-logs", make_exporter, delay=1_000)
-            log_provider.add_log_record_processor(QueueLogRecordProcessor(queue))
-            queues.append(queue)
-        set_logger_provider(log_provider)
-        log_bridge.HOP.install()
-    processes.watch(resource, queues)
+    _configured.append(resource)
+    processes.watch(resource, [*queues, *_export_logs(resource, _exporters("logs", "none"))])
+
+
+def _export_logs(resource: ProcessResource, exporters: list[Callable[[], Any]]) -> list[ExportQueue[Any]]:
+    if not exporters:
+        return []
+    queues = []
+    provider = LoggerProvider(resource, shutdown_on_exit=False)
+    for make_exporter in exporters:
+        queue = make_queue("OTEL_BLRP", "otel-backendai-logs", make_exporter, delay=1_000)
+        provider.add_log_record_processor(QueueLogRecordProcessor(queue))
+        queues.append(queue)
+        late_target.offer("logs", queue)
+    set_logger_provider(provider)
+    log_bridge.HOP.install()
+    return queues
+
+
+def is_configured() -> bool:
+    """Whether the pipelines of this process are ours."""
+    return bool(_configured)
+
+
+def adopt(endpoint: str, attributes: Mapping[str, Any]) -> None:
+    """Take over what a component's own configuration says about traces, where no ``OTEL_*`` variable says otherwise.
+
+    Args:
+        endpoint: An OTLP/gRPC endpoint, for example ``http://localhost:4317``.
+        attributes: Resource attributes of the component.
+    """
+    for resource in _configured:
+        resource.adopt(attributes)
+    late_target.export_to("traces", partial(_grpc_exporter, "traces", endpoint))
+
+
+def adopt_logs(endpoint: str, level: int) -> None:
+    """The same for log records: exports those of ``level`` and above unless ``OTEL_LOGS_EXPORTER`` says otherwise."""
+    if os.environ.get("OTEL_LOGS_EXPORTER", "").strip():
+        late_target.export_to("logs", partial(_grpc_exporter, "logs", endpoint))
+        return
+    for resource in _configured:
+        if not log_bridge.HOP.active:
+            log_bridge.export_from(level)
+            processes.watch(resource, _export_logs(resource, [partial(_grpc_exporter, "logs", endpoint)]))
+
+
+def _grpc_exporter(signal: str, endpoint: str) -> Any:
+    # The official one: every release that has such a configuration brings it.
+    factory = _load(f"opentelemetry_{signal}_exporter", "otlp_proto_grpc")
+    return _NoExporter() if factory is None else _make_exporter(partial(factory, endpoint=endpoint))
 
 
 def _exporters(signal: str, default: str) -> list[Callable[[], Any]]:

@@ -53,8 +53,10 @@ class ExportQueue(Generic[T]):
         self._max_size = max(1, max_size)
         self._max_batch = max(1, min(max_batch, max_size))
         self._delay = delay
-        self._inherited: list[Exporter | None] = []
+        self._left: list[Exporter | None] = []
         self._exporter: Exporter | None = None
+        self._made_by: Callable[[], Exporter] | None = None
+        self._held_until = 0.0
         self._suspended = False
         self._reset()
 
@@ -63,13 +65,13 @@ class ExportQueue(Generic[T]):
         self._items: deque[T] = deque(maxlen=self._max_size)
         self._wake = threading.Event()
         self._idle = threading.Condition(threading.Lock())
-        self._busy = False
+        self._busy = 0
         self._thread: threading.Thread | None = None
 
     def _after_fork(self) -> None:
         # The parent's exporter is kept, never closed: its sockets are the parent's, and so is what it had queued.
-        self._inherited.append(self._exporter)
-        self._exporter = None
+        self._left.append(self._exporter)
+        self._exporter = self._made_by = None
         self._suspended = False
         self._reset()
 
@@ -84,6 +86,19 @@ class ExportQueue(Generic[T]):
             self._start()
         if len(self._items) >= self._max_batch:
             self._wake.set()
+
+    def hold(self, seconds: float) -> None:
+        """Only collect for that long, at the start of a process that may yet learn where to send: :meth:`use`, a flush
+        or the end of the time ends it.
+        """
+        if self._pid != os.getpid():
+            self._after_fork()
+        self._held_until = time.monotonic() + seconds
+
+    def use(self, make_exporter: Callable[[], Exporter]) -> None:
+        """Export by what ``make_exporter`` builds from now on, also what is queued already."""
+        self._make_exporter = make_exporter
+        self._held_until = 0.0
 
     def suspend(self, timeout: float) -> None:
         """Send what is queued, end the thread and only collect from now on: before a fork.
@@ -103,6 +118,7 @@ class ExportQueue(Generic[T]):
         """Send what is queued and return whether all of it went out within ``timeout`` seconds."""
         if self._pid != os.getpid():
             self._after_fork()
+        self._held_until = 0.0
         if self._thread is None:
             if not self._items:
                 return True
@@ -136,17 +152,20 @@ class ExportQueue(Generic[T]):
             while threading.current_thread() is self._thread:
                 self._wake.wait(self._delay)
                 self._wake.clear()
-                self._export_all()
+                if time.monotonic() >= self._held_until:
+                    self._export_all()
 
     def _export_all(self) -> None:
+        # Counted: behind a thread that hung there are two for a moment.
+        with self._idle:
+            self._busy += 1
         try:
             while self._items:
-                self._busy = True
                 with _EXPORT:
                     self._export_batch()
         finally:
             with self._idle:
-                self._busy = False
+                self._busy -= 1
                 self._idle.notify_all()
 
     def _export_batch(self) -> None:
@@ -156,6 +175,8 @@ class ExportQueue(Generic[T]):
             while len(batch) < self._max_batch:
                 batch.append(self._items.popleft())
         if batch:
-            if self._exporter is None:
-                self._exporter = self._make_exporter()
+            make_exporter = self._make_exporter
+            if self._exporter is None or self._made_by is not make_exporter:
+                self._left.append(self._exporter)
+                self._exporter, self._made_by = make_exporter(), make_exporter
             self._exporter.export(batch)

@@ -29,6 +29,8 @@ HOP = Hop("log_export")
 
 _BRIDGE = Guard("log bridge")
 
+_minimum_level = logging.NOTSET
+
 # Attributes of every record, and those that say what the OpenTelemetry record says in its own fields.
 _KNOWN = frozenset(vars(logging.makeLogRecord({}))) | {
     "asctime",
@@ -60,9 +62,15 @@ def _wrap_call_handlers(original: Callable[..., None]) -> Callable[..., None]:
     return callHandlers
 
 
+def export_from(level: int) -> None:
+    """Export records of ``level`` and above only (default: all that a logger lets through)."""
+    global _minimum_level  # noqa: PLW0603  # one per process, set when the pipeline is made
+    _minimum_level = level
+
+
 def _emit(record: logging.LogRecord) -> None:
     # The exporter's own records would be exported in turn; a relayed one was exported where it was made.
-    if record.process != os.getpid() or not is_instrumentation_enabled():
+    if record.levelno < _minimum_level or record.process != os.getpid() or not is_instrumentation_enabled():
         return
     if record.name.startswith("opentelemetry."):
         return

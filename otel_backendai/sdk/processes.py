@@ -20,6 +20,7 @@ from typing import Any
 from otel_backendai.guard import Guard
 from otel_backendai.names import SETTING_FLUSH_TIMEOUT
 from otel_backendai.patching import Hop
+from otel_backendai.sdk import spawned
 from otel_backendai.sdk.export_queue import ExportQueue
 from otel_backendai.sdk.resource import ProcessResource
 
@@ -30,6 +31,10 @@ _SUSPEND_TIMEOUT = 1.0
 
 _FLUSH = Guard("processes: flush")
 _SUSPEND = Guard("processes: suspend")
+
+# Called once, before the parent of a component starts its workers; and in each worker, before its loop exists.
+before_workers: list[Callable[[], None]] = []
+in_worker: list[Callable[[], None]] = []
 
 _queues: list[ExportQueue[Any]] = []
 _resources: list[ProcessResource] = []
@@ -82,11 +87,15 @@ def _wrap_start_server(original: Callable[..., Any]) -> Callable[..., Any]:
     def start_server(*args: Any, **kwargs: Any) -> Any:
         if not HOP.active:
             return original(*args, **kwargs)
+        for call in before_workers:
+            with _SUSPEND:
+                call()
         for queue in _queues:
             with _SUSPEND:
                 queue.suspend(_SUSPEND_TIMEOUT)
         try:
-            return original(*args, **kwargs)
+            with spawned.handing_down():
+                return original(*args, **kwargs)
         finally:
             # What the parent made meanwhile. Here, because at `atexit` no thread can be started any more (3.12).
             flush_all()
@@ -157,9 +166,13 @@ def _shielded(worker: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _enter_worker(index: object) -> None:
+    spawned.forget()
     if isinstance(index, int):
         for resource in _resources:
             resource.enter_worker(index)
+    for call in in_worker:
+        with _FLUSH:
+            call()
 
 
 def _run_and_flush(main: Callable[..., int], args: tuple[Any, ...], kwargs: dict[str, Any]) -> int:

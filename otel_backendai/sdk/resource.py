@@ -38,6 +38,19 @@ class ProcessResource(Resource):
         self._worker: int | None = None
         self._seen = 0
         self._current: Mapping[str, Any] = {}
+        self._adopted: dict[str, Any] = {}
+        self._random = (0, "")
+
+    def adopt(self, attributes: Mapping[str, Any]) -> None:
+        """Take over what the component says about itself; what the operator set by environment stays.
+
+        Args:
+            attributes: Of the component's own configuration. An instance ID in it is left out: Backend.AI's is the
+                same in all workers.
+        """
+        kept = {SERVICE_INSTANCE_ID, PROCESS_PID, *OTELResourceDetector().detect().attributes}
+        self._adopted = {name: value for name, value in attributes.items() if name not in kept}
+        self._seen = 0
 
     def enter_worker(self, index: int) -> None:
         """Name this process as worker ``index`` of its component."""
@@ -49,14 +62,17 @@ class ProcessResource(Resource):
         """The attributes of the process that asks."""
         pid = os.getpid()
         if pid != self._seen:
-            process = Resource({SERVICE_INSTANCE_ID: self._instance(pid), PROCESS_PID: pid})
-            self._current = Resource(super().attributes).merge(process).attributes
+            own = {**self._adopted, SERVICE_INSTANCE_ID: self._instance(pid), PROCESS_PID: pid}
+            self._current = Resource(super().attributes).merge(Resource(own)).attributes
             self._seen = pid
         return self._current
 
     def _instance(self, pid: int) -> str:
         if not self._instance_id:
-            return str(uuid.uuid4())
+            # One per process, also when its attributes are put together again.
+            if self._random[0] != pid:
+                self._random = (pid, str(uuid.uuid4()))
+            return self._random[1]
         if self._worker is not None:
             return f"{self._instance_id}-{self._worker}"
         return str(self._instance_id) if pid == self._owner else f"{self._instance_id}-{pid}"

@@ -21,6 +21,16 @@ from tests.integration.otlp_receiver import Receiver, otlp_receiver
 
 ROOT = Path(__file__).parents[2]
 LAUNCHER = Path(sys.executable).parent / "opentelemetry-instrument"
+BY_LAUNCHER = (str(LAUNCHER), sys.executable, "-m")
+# As `backend.ai` does through its entry point, and code through `activate()`; here no variable names the component
+# to the workers.
+BY_CODE = (
+    sys.executable,
+    "-c",
+    "import os, runpy, sys; from otel_backendai.activation import activate; activate(); del sys.argv[0]; "
+    "del os.environ['OTEL_BACKENDAI_COMPONENT']; "
+    "runpy.run_module(sys.argv[0], run_name='__main__', alter_sys=True)",
+)
 
 
 def environment(receiver: Receiver, **more: str) -> dict[str, str]:
@@ -62,12 +72,24 @@ class Server:
             await asyncio.gather(*(one(number) for number in range(count)))
         return pids
 
+    async def ask_until(self, workers: int) -> tuple[set[int], int]:
+        """Ask until that many workers have answered, not all of which are up yet; returns their pids and the number."""
+        pids, asked = await self.ask(20), 20
+        while len(pids) < workers:
+            assert asked < 2000, "the other workers never answered"
+            await asyncio.sleep(0.1)
+            pids |= await self.ask(20)
+            asked += 20
+        return pids, asked
+
 
 @asynccontextmanager
-async def server(receiver: Receiver, workers: int = 2, **more: str) -> AsyncIterator[Server]:
+async def server(
+    receiver: Receiver, workers: int = 2, way_in: tuple[str, ...] = BY_LAUNCHER, method: str = "", **more: str
+) -> AsyncIterator[Server]:
     """Start the server under the launcher and wait until it answers; afterwards nothing of it is left."""
     port = free_port()
-    command = [str(LAUNCHER), sys.executable, "-m", "tests.integration.apps.forking_server", str(port), str(workers)]
+    command = [*way_in, "tests.integration.apps.forking_server", str(port), str(workers), method]
     process = await asyncio.create_subprocess_exec(
         *command, cwd=ROOT, env=environment(receiver, **more), start_new_session=True
     )
@@ -138,3 +160,24 @@ async def test_a_hanging_collector_costs_requests_nothing_and_the_end_no_more_th
             assert await asyncio.wait_for(running.process.wait(), 10) == 0
             # Workers flush side by side, then the parent: two budgets. Generous, a bound and no measurement.
             assert time.monotonic() - started < 4.9
+
+
+@pytest.mark.parametrize("way_in", [BY_LAUNCHER, BY_CODE], ids=["launcher", "code"])
+async def test_spawned_workers(way_in: tuple[str, ...]) -> None:
+    """A new interpreter is a worker of the component like any other: active once, its own identity, flushed at the end.
+
+    What its own subprocesses are told is nothing.
+    """
+    with otlp_receiver() as receiver:
+        async with server(
+            receiver, 2, way_in, "spawn", OTEL_RESOURCE_ATTRIBUTES="service.instance.id=node7"
+        ) as running:
+            pids, asked = await running.ask_until(2)
+            async with aiohttp.ClientSession() as session, session.get(f"{running.base}/child") as response:
+                assert (await response.json())["component"] == "None"
+            running.process.terminate()
+            assert await asyncio.wait_for(running.process.wait(), 15) == 0
+        work = [span for span in receiver.spans if span.name == "GET /work"]
+        assert len(work) == asked
+        assert {span.resource["process.pid"] for span in work} == pids
+        assert {span.resource["service.instance.id"] for span in work} == {"node7-0", "node7-1"}

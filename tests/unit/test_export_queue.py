@@ -408,3 +408,39 @@ def test_the_interfaces_are_those_of_the_sdk(theirs: type, own: type) -> None:
 def test_children_answer_in_json() -> None:
     """What the fork tests rely on: a child's answer comes back whole."""
     assert in_child(lambda: ["x", {"y": 1}]) == json.loads('["x", {"y": 1}]')
+
+
+def test_held_until_it_knows_where_to_send(make: MakeQueue, exporter: Exporter) -> None:
+    """A process that may yet learn its target collects; `use` sends all of it there, and nothing elsewhere."""
+    wrong = Exporter()
+    queue = make(make_exporter=lambda: wrong, delay=0.01)
+    queue.hold(60)
+    queue.put(1)
+    time.sleep(0.1)
+    assert wrong.items == []
+    queue.use(lambda: exporter)
+    until(lambda: exporter.items == [1])
+    assert wrong.items == []
+
+
+@pytest.mark.parametrize("end", ["flush", "time"])
+def test_held_no_longer_than_that(end: str, make: MakeQueue, exporter: Exporter) -> None:
+    """The end of the time, or of the process, sends to the target that there is."""
+    queue = make(delay=0.01)
+    queue.hold(60 if end == "flush" else 0.05)
+    queue.put(1)
+    if end == "flush":
+        assert queue.flush(5)
+    until(lambda: exporter.items == [1])
+
+
+def test_another_target_while_running(make: MakeQueue, exporter: Exporter) -> None:
+    """What is queued from then on goes to the new one, and the old one is not closed under a running export."""
+    first = Exporter()
+    queue = make(make_exporter=lambda: first)
+    queue.put(1)
+    assert queue.flush(5)
+    queue.use(lambda: exporter)
+    queue.put(2)
+    assert queue.flush(5)
+    assert (first.items, exporter.items) == ([1], [2])

@@ -15,6 +15,7 @@ from opentelemetry import propagate
 
 from otel_backendai.hops import background, contrib_server, events, http_client, http_server, logs, rpc
 from otel_backendai.patching import Hop
+from otel_backendai.releases import own_tracing
 from otel_backendai.sdk import log_bridge, processes
 from tests.unit.conftest import output_of
 
@@ -44,6 +45,7 @@ HOPS: tuple[Hop, ...] = (
     logs.HOP,
     log_bridge.HOP,
     processes.HOP,
+    own_tracing.HOP,
 )
 
 

@@ -140,3 +140,15 @@ def test_the_detector_for_those_who_keep_the_stock_configurator(detectors: str) 
 def test_the_component_of_a_command_line(command: str, expected: str | None) -> None:
     """Servers are components; client commands and scripts are none."""
     assert component_of(command.split()) == expected
+
+
+def test_what_a_component_says_of_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It completes the resource, below what the operator set; instance ID and pid stay those of the process."""
+    monkeypatch.setenv("OTEL_RESOURCE_ATTRIBUTES", "service.version=mine")
+    resource = ProcessResource(Resource({"service.name": "manager", "service.version": "mine"}))
+    before = dict(resource.attributes)
+    resource.adopt({"service.name": "by-section", "service.version": "26.9.6", "service.instance.id": "same-for-all"})
+    after = resource.attributes
+    assert (after["service.name"], after["service.version"]) == ("by-section", "mine")
+    assert after["service.instance.id"] == before["service.instance.id"]
+    assert after["process.pid"] == os.getpid()
