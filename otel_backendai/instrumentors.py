@@ -103,8 +103,9 @@ class BackgroundInstrumentor(_HopInstrumentor):
 
     @property
     def hop(self) -> Hop:
-        """See :mod:`otel_backendai.hops.background`."""
+        """See :mod:`otel_backendai.hops.background`, and the adapters for Backend.AI's own mechanisms."""
         from otel_backendai.hops.background import HOP
+        from otel_backendai.releases import background, bgtasks, lifecycle  # noqa: F401  # they declare their wraps
 
         return HOP
 

@@ -117,17 +117,16 @@ def is_serving() -> bool:
 
 def _server_scope(request: Any) -> SpanScope:
     """The scope of one request: extracted or minted request ID, its parent, and a SERVER span unless it is noise."""
-    context, attributes, method, traced = Context(), {}, "HTTP", False
+    context, attributes, method, quiet = Context(), {}, "HTTP", True
     with _BEGIN:
         context, origin = with_request_id(extract_request_headers(request.headers), ORIGIN_HTTP)
         context = context_api.set_value(_RESPONSE_REQUEST_ID, request_id.read(context), context)
-        traced = not noise.is_noise_path(request.path)
-        if traced:
-            attributes = _request_attributes(request)
-            method = str(attributes[HTTP_REQUEST_METHOD])
-            attributes.update(origin)
+        attributes = _request_attributes(request)
+        method = str(attributes[HTTP_REQUEST_METHOD])
+        attributes.update(origin)
+        quiet = noise.is_noise_path(request.path)
     name = "HTTP" if method == _OTHER_METHOD else method
-    return SpanScope(HOP.tracer if traced else None, name, SpanKind.SERVER, context, attributes)
+    return SpanScope(HOP.tracer, name, SpanKind.SERVER, context, attributes, quiet=quiet)
 
 
 def extract_request_headers(headers: Mapping[str, str]) -> Context:

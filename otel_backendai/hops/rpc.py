@@ -69,7 +69,8 @@ def _served(handler: Callable[[Any], Awaitable[Any]]) -> Callable[[Any], Awaitab
             context, origin = with_request_id(extract_rpc_body(request.body), ORIGIN_RPC)
             method = request.method
             attributes = {RPC_SYSTEM_NAME: RPC_SYSTEM_CALLOSUM, RPC_METHOD: method, **origin}
-        with SpanScope(_tracer_for(method), method, SpanKind.SERVER, context, attributes):
+        quiet = noise.is_noise_method(method)
+        with SpanScope(HOP.tracer, method, SpanKind.SERVER, context, attributes, quiet=quiet):
             return await handler(request)
 
     return serve

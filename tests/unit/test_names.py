@@ -92,5 +92,5 @@ def test_the_launcher_knows_the_settings_of_an_operator() -> None:
     from otel_backendai import environment_variables
 
     flags = {value for name, value in vars(environment_variables).items() if name.startswith("OTEL_")}
-    assert flags == {names.SETTING_COMPONENT, names.SETTING_PEERS, names.SETTING_FLUSH_TIMEOUT}
+    assert flags == {names.SETTING_COMPONENT, names.SETTING_PEERS, names.SETTING_NOISE, names.SETTING_FLUSH_TIMEOUT}
     assert all(getattr(environment_variables, flag) == flag for flag in flags)
