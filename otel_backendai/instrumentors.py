@@ -43,8 +43,9 @@ class HttpServerInstrumentor(_HopInstrumentor):
 
     @property
     def hop(self) -> Hop:
-        """See :mod:`otel_backendai.hops.http_server`."""
+        """See :mod:`otel_backendai.hops.http_server`, and the adapter for the app-proxy."""
         from otel_backendai.hops.http_server import HOP
+        from otel_backendai.releases import app_proxy  # noqa: F401  # it declares its wraps
 
         return HOP
 
@@ -68,8 +69,9 @@ class HttpClientInstrumentor(_HopInstrumentor):
 
     @property
     def hop(self) -> Hop:
-        """See :mod:`otel_backendai.hops.http_client`."""
+        """See :mod:`otel_backendai.hops.http_client`, and the adapters for the app-proxy."""
         from otel_backendai.hops.http_client import HOP
+        from otel_backendai.releases import app_proxy, user_traffic  # noqa: F401  # they declare their wraps
 
         return HOP
 

@@ -37,6 +37,7 @@ from otel_backendai.counters import count_minted
 from otel_backendai.guard import Guard
 from otel_backendai.hops.quiet_span import QuietSpan, woken
 from otel_backendai.names import ATTRIBUTE_ORIGIN_COMPONENT, ATTRIBUTE_ORIGIN_DETAIL, ATTRIBUTE_REQUEST_ID
+from otel_backendai.redaction import redact_text
 
 T = TypeVar("T")
 
@@ -180,7 +181,8 @@ def record_error(span: Span, error: Exception, error_type: str | None = None) ->
         return
     kind = type(error)
     qualified = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
-    message = clean_text(str(error))
+    # Exceptions of HTTP clients quote the URL that failed.
+    message = redact_text(clean_text(str(error)))
     # Not span.record_exception: it takes the text as it is, and one lone surrogate spoils the export of a whole batch.
     stacktrace = "".join(traceback.format_exception(error))[-MAX_STACKTRACE_LENGTH:]
     span.add_event(
@@ -188,7 +190,7 @@ def record_error(span: Span, error: Exception, error_type: str | None = None) ->
         {
             EXCEPTION_TYPE: qualified,
             EXCEPTION_MESSAGE: message,
-            EXCEPTION_STACKTRACE: clean_text(stacktrace, MAX_STACKTRACE_LENGTH),
+            EXCEPTION_STACKTRACE: redact_text(clean_text(stacktrace, MAX_STACKTRACE_LENGTH)),
         },
     )
     span.set_attribute(ERROR_TYPE, error_type or qualified)

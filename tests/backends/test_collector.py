@@ -16,7 +16,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 
 from otel_backendai.hops.noise import NOISE_PATHS, NOISE_RPC_METHODS
-from otel_backendai.sdk.redaction import URL_ATTRIBUTES, redact_url
+from otel_backendai.redaction import URL_ATTRIBUTES, redact_url
 from tests.backends.servers import JSON, ROOT, Collector, Jaeger, eventually, post_otlp, run_collector, run_jaeger
 from tests.backends.spans import Value, event, export, export_logs, log_record, span
 from tests.integration.conftest import free_port

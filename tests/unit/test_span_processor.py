@@ -17,7 +17,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from otel_backendai import request_id
 from otel_backendai.api import bind_request_id
-from otel_backendai.sdk.redaction import redact_url
+from otel_backendai.redaction import redact_url
 from otel_backendai.sdk.span_processor import RequestIdSpanProcessor, equip
 from tests.conftest import Telemetry
 from tests.unit.hostile import any_value
