@@ -18,7 +18,7 @@ _NAMES = (
 _SECRET = re.compile(rf"(?P<name>(?:^|[?&;]){_NAMES.format(more='|code')})=[^&;#]*", re.IGNORECASE)
 _SECRET_IN_TEXT = re.compile(rf"(?P<name>[?&;]{_NAMES.format(more='')})=[^&;#\s\"']*", re.IGNORECASE)
 # The app-proxy's tokens are JSON web tokens, and stand in paths, too: /v2/proxy/TOKEN/SESSION/add.
-_JWT = re.compile(r"\beyJ[\w-]{8,}\.[\w-]+\.[\w-]*")
+_JWT = re.compile(r"(?<![\w-])eyJ[\w-]{8,}\.[\w-]+\.[\w-]*")
 # user:password@host
 _USER = re.compile(r"://[^/?#@\s]+@")
 REDACTED = "REDACTED"

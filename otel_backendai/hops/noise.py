@@ -17,7 +17,17 @@ from otel_backendai.names import SETTING_NOISE
 
 # Paths of the health, readiness and metrics endpoints of Backend.AI 23.09 to 26.9, all components.
 NOISE_PATHS = frozenset(
-    {"/health", "/healthz", "/livez", "/readyz", "/metrics", "/metrics/service_discovery", "/status"}
+    {
+        "/health",
+        "/health/livez",
+        "/health/readyz",
+        "/healthz",
+        "/livez",
+        "/metrics",
+        "/metrics/service_discovery",
+        "/readyz",
+        "/status",
+    }
 )
 
 # The agent pool's health check, sent to each agent every few seconds.

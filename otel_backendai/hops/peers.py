@@ -18,6 +18,9 @@ MARKER_HEADERS = tuple(map(istr, ("X-BackendAI-Storage-Auth-Token", "X-BackendAI
 # `Authorization: BackendAI ...` marks a peer only where it signs requests to the own cluster: elsewhere it also signs
 # those to remote reservoirs, which are another trust domain.
 AUTHORIZATION = istr("Authorization")
+# A log-in is not signed yet; the client library names itself, in a web server and in a client.
+_USER_AGENT = istr("User-Agent")
+_CLIENT_LIBRARY = "Backend.AI Client for Python "
 SIGNING_COMPONENTS = frozenset({"webserver", "client"})
 
 # The calls of the manager to the app-proxy that carry no marker. The second path is a common one: there only.
@@ -65,6 +68,9 @@ def is_peer(url: URL, headers: tuple[CIMultiDict[str], ...]) -> bool:
         for marker in MARKER_HEADERS:
             if marker in some:
                 return True
-        if some.get(AUTHORIZATION, "").startswith("BackendAI ") and component() in SIGNING_COMPONENTS:
+        if component() in SIGNING_COMPONENTS and (
+            some.get(AUTHORIZATION, "").startswith("BackendAI ")
+            or some.get(_USER_AGENT, "").startswith(_CLIENT_LIBRARY)
+        ):
             return True
     return False

@@ -13,7 +13,8 @@ import secrets
 import time
 from collections.abc import Callable
 
-from opentelemetry.context import Context
+from opentelemetry import context as context_api
+from opentelemetry.context import Context, create_key
 from opentelemetry.trace import (
     INVALID_SPAN,
     NonRecordingSpan,
@@ -23,6 +24,8 @@ from opentelemetry.trace import (
     get_current_span,
     set_span_in_context,
 )
+
+_QUIET = create_key("otel-backendai-quiet-span")
 
 
 class QuietSpan(NonRecordingSpan):
@@ -61,13 +64,26 @@ class QuietSpan(NonRecordingSpan):
             self._span.end(end_time)
 
 
+def with_quiet_span(span: QuietSpan, context: Context) -> Context:
+    """Return ``context`` with ``span`` current, to be found below spans that others open in between, too."""
+    return set_span_in_context(span, context_api.set_value(_QUIET, span, context))
+
+
 def woken(context: Context) -> Context:
-    """Return ``context`` with the real span in place of a quiet one, which it starts."""
-    span = get_current_span(context)
-    return set_span_in_context(span.wake(), context) if isinstance(span, QuietSpan) else context
+    """Return ``context`` with the real span of the noise that it belongs to, which this starts; else ``context``."""
+    span = _quiet_span(context)
+    return context if span is None else set_span_in_context(span.wake(), context)
 
 
 def woken_already(context: Context) -> Context:
-    """Return ``context`` with the real span in place of a quiet one if that was started; nothing is started."""
-    span = get_current_span(context)
-    return set_span_in_context(span.wake(), context) if isinstance(span, QuietSpan) and span.is_awake else context
+    """Return ``context`` with the real span of the noise that it belongs to, if that was started; else ``context``."""
+    span = _quiet_span(context)
+    return set_span_in_context(span.wake(), context) if span is not None and span.is_awake else context
+
+
+def _quiet_span(context: Context) -> QuietSpan | None:
+    span = context_api.get_value(_QUIET, context)
+    # What is sampled below noise is work already.
+    if not isinstance(span, QuietSpan) or get_current_span(context).get_span_context().trace_flags.sampled:
+        return None
+    return span

@@ -35,7 +35,7 @@ from otel_backendai import request_id
 from otel_backendai.component import component
 from otel_backendai.counters import count_minted
 from otel_backendai.guard import Guard
-from otel_backendai.hops.quiet_span import QuietSpan, woken
+from otel_backendai.hops.quiet_span import QuietSpan, with_quiet_span, woken
 from otel_backendai.names import ATTRIBUTE_ORIGIN_COMPONENT, ATTRIBUTE_ORIGIN_DETAIL, ATTRIBUTE_REQUEST_ID
 from otel_backendai.redaction import redact_text
 
@@ -121,7 +121,7 @@ class SpanScope:
                     # A root once it wakes: a sender's decision against spans was made about noise, too.
                     root = set_span_in_context(INVALID_SPAN, self._context)
                     self.span = QuietSpan(partial(tracer.start_span, name, root, kind, attributes, links))
-                    self._context = set_span_in_context(self.span, self._context)
+                    self._context = with_quiet_span(self.span, self._context)
         with _OPEN:
             self._token = context_api.attach(self._context)
         return self

@@ -4,7 +4,7 @@
 """What Backend.AI runs on timers, 25.15 to 26.9: crons, observers, health checks. (Up to 25.15: aiotools' timers.)
 
 Each run has its own request ID and belongs to nothing: crons and observers are started by whatever request happens to
-come first. What is periodic below a minute is noise, see :class:`otel_backendai.hops.quiet_span.QuietSpan`.
+come first. What runs once a minute or more often is noise, see :class:`otel_backendai.hops.quiet_span.QuietSpan`.
 """
 
 import functools
@@ -18,7 +18,7 @@ from otel_backendai.hops import noise
 from otel_backendai.hops.background import HOP, function_name, run_scope
 from otel_backendai.hops.span_scope import SpanScope, clean_text
 
-# Seconds. The crons of 26.9: heartbeats, statistics and scheduler ticks below it, sweeps and reports at or above it.
+# Seconds. Heartbeats, statistics and scheduler ticks of 26.9 run once a minute or more often, sweeps and reports less.
 NOISE_INTERVAL = 60.0
 
 _NAME = Guard("background: name of a run")
@@ -81,7 +81,7 @@ def _scope_of(what: Any, method: Callable[..., object], interval: str) -> SpanSc
         seconds = getattr(what, interval)
         if callable(seconds):
             seconds = seconds()
-        quiet = noise.is_noise(name, _is_tick(what) or seconds < NOISE_INTERVAL)
+        quiet = noise.is_noise(name, _is_tick(what) or seconds <= NOISE_INTERVAL)
     return run_scope(name, Context(), function=function, quiet=quiet)
 
 
