@@ -6,7 +6,7 @@
 import asyncio
 import importlib
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,7 +15,7 @@ from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import StatusCode
 
-from otel_backendai import guard, request_id
+from otel_backendai import request_id
 from otel_backendai.api import bind_request_id
 from otel_backendai.instrumentors import BackgroundInstrumentor
 from tests.conftest import Telemetry
@@ -25,14 +25,10 @@ LEADERS = ("25.15", *CRONS)
 
 
 @pytest.fixture
-def background(monkeypatch: pytest.MonkeyPatch) -> Iterator[Telemetry]:
+def background(recorded: Telemetry) -> Telemetry:
     """The hop on, with its adapters, as the entry point brings it."""
-    monkeypatch.setattr(guard, "strict", True)
-    telemetry = Telemetry()
-    hop = BackgroundInstrumentor().hop
-    hop.install(telemetry.provider)
-    yield telemetry
-    hop.uninstall()
+    BackgroundInstrumentor().hop.install(recorded.provider)
+    return recorded
 
 
 class Task:

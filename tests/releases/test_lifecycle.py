@@ -6,13 +6,12 @@
 import asyncio
 import gc
 import uuid
-from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from otel_backendai import guard, request_id
+from otel_backendai import request_id
 from otel_backendai.api import bind_request_id
 from otel_backendai.instrumentors import BackgroundInstrumentor
 from otel_backendai.releases import lifecycle
@@ -20,14 +19,10 @@ from tests.conftest import Telemetry
 
 
 @pytest.fixture
-def background(monkeypatch: pytest.MonkeyPatch) -> Iterator[Telemetry]:
+def background(recorded: Telemetry) -> Telemetry:
     """The hop on, with its adapters, as the entry point brings it."""
-    monkeypatch.setattr(guard, "strict", True)
-    telemetry = Telemetry()
-    hop = BackgroundInstrumentor().hop
-    hop.install(telemetry.provider)
-    yield telemetry
-    hop.uninstall()
+    BackgroundInstrumentor().hop.install(recorded.provider)
+    return recorded
 
 
 class Config(dict[str, Any]):
