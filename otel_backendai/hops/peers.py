@@ -18,9 +18,9 @@ MARKER_HEADERS = tuple(map(istr, ("X-BackendAI-Storage-Auth-Token", "X-BackendAI
 # `Authorization: BackendAI ...` marks a peer only where it signs requests to the own cluster: elsewhere it also signs
 # those to remote reservoirs, which are another trust domain.
 AUTHORIZATION = istr("Authorization")
-# A log-in is not signed yet; the client library names itself, in a web server and in a client.
+# A log-in is not signed yet. Web server and client call the manager by the same library, which says who they are.
 _USER_AGENT = istr("User-Agent")
-_CLIENT_LIBRARY = "Backend.AI Client for Python "
+_CLIENT_LIBRARY = ("Backend.AI Client for Python ", "Backend.AI Web Server ")
 SIGNING_COMPONENTS = frozenset({"webserver", "client"})
 
 # The calls of the manager to the app-proxy that carry no marker. The second path is a common one: there only.

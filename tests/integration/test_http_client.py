@@ -95,7 +95,7 @@ async def test_a_third_party_gets_nothing(client_hop: Telemetry, serve: ServeApp
 
 
 UNMARKED = [
-    ("webserver", "/auth/authorize", {"User-Agent": "Backend.AI Client for Python 26.9.6"}),
+    ("webserver", "/auth/authorize", {"User-Agent": "Backend.AI Web Server 26.9.6"}),
     ("client", "/", {"User-Agent": "Backend.AI Client for Python 23.9.10"}),
     ("client", "/upload?token=t&dst_dir=d", {}),
     ("client", "/download?token=t", {}),
