@@ -48,8 +48,9 @@ class HttpServerInstrumentor(_HopInstrumentor):
 
     @property
     def hop(self) -> Hop:
-        """See :mod:`otel_backendai.hops.http_server`."""
+        """See :mod:`otel_backendai.hops.http_server`, and the adapter for the app-proxy."""
         from otel_backendai.hops.http_server import HOP
+        from otel_backendai.releases import app_proxy  # noqa: F401  # it declares its wraps
 
         return HOP
 
@@ -73,8 +74,9 @@ class HttpClientInstrumentor(_HopInstrumentor):
 
     @property
     def hop(self) -> Hop:
-        """See :mod:`otel_backendai.hops.http_client`."""
+        """See :mod:`otel_backendai.hops.http_client`, and the adapters for the app-proxy."""
         from otel_backendai.hops.http_client import HOP
+        from otel_backendai.releases import app_proxy, user_traffic  # noqa: F401  # they declare their wraps
 
         return HOP
 
@@ -122,8 +124,9 @@ class BackgroundInstrumentor(_HopInstrumentor):
 
     @property
     def hop(self) -> Hop:
-        """See :mod:`otel_backendai.hops.background`."""
+        """See :mod:`otel_backendai.hops.background`, and the adapters for Backend.AI's own mechanisms."""
         from otel_backendai.hops.background import HOP
+        from otel_backendai.releases import background, bgtasks, lifecycle  # noqa: F401  # they declare their wraps
 
         return HOP
 

@@ -5,7 +5,7 @@
 
 import functools
 import inspect
-from collections.abc import AsyncGenerator, Callable, Generator
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, ParamSpec, TypeVar, cast
 
@@ -16,6 +16,7 @@ from opentelemetry.util.types import AttributeValue
 
 from otel_backendai import request_id
 from otel_backendai.guard import Guard
+from otel_backendai.hops import noise
 from otel_backendai.hops.span_scope import SpanScope, with_request_id
 from otel_backendai.names import CODE_FUNCTION_NAME, ORIGIN_BACKGROUND
 from otel_backendai.patching import Hop
@@ -42,7 +43,7 @@ def _wrap_create_timer(original: Callable[..., Any]) -> Callable[..., Any]:
                 await cb(interval)
                 return
             # A tick runs in no context: nothing of the code that made the timer, nor of the tick before.
-            with run_scope(name, Context()):
+            with run_scope(name, Context(), quiet=noise.is_noise_timer(name)):
                 await cb(interval)
 
         return original(tick, *args, **kwargs)
@@ -50,13 +51,28 @@ def _wrap_create_timer(original: Callable[..., Any]) -> Callable[..., Any]:
     return create_timer
 
 
-def run_scope(name: str, context: Context) -> SpanScope:
-    """Return the scope of one background run in ``context``: a new request ID if it has none, an INTERNAL span."""
-    attributes: dict[str, AttributeValue] = {CODE_FUNCTION_NAME: name}
+def run_scope(
+    name: str,
+    context: Context,
+    *,
+    function: str | None = None,
+    attributes: Mapping[str, AttributeValue] | None = None,
+    quiet: bool = False,
+) -> SpanScope:
+    """Return the scope of one background run in ``context``: a new request ID if it has none, an INTERNAL span.
+
+    Args:
+        name: The span's name.
+        context: The complete context to run in; an empty one for a run that nobody asked for.
+        function: The function's qualified name, if it is not ``name``.
+        attributes: Further attributes of the span.
+        quiet: True for noise: a span only if there is something to do.
+    """
+    more: dict[str, AttributeValue] = {CODE_FUNCTION_NAME: function or name, **(attributes or {})}
     with _RUN:
         context, origin = with_request_id(context, ORIGIN_BACKGROUND)
-        attributes.update(origin)
-    return SpanScope(HOP.tracer, name, SpanKind.INTERNAL, context, attributes)
+        more.update(origin)
+    return SpanScope(HOP.tracer, name, SpanKind.INTERNAL, context, more, quiet=quiet)
 
 
 def function_name(function: object) -> str:

@@ -144,12 +144,12 @@ class Delivery:
             links = [Link(one) for one in senders.values()]
             if sender.is_valid:
                 context = set_span_in_context(INVALID_SPAN, context)
-        if noise.is_noise_event(self.event):
-            return SpanScope(None, "", SpanKind.CONSUMER, context)
         attributes = _attributes(self.event, "process", "process", self.stream, {**self._origin, **(entities or {})})
         if self.message_id is not None:
             attributes[MESSAGING_MESSAGE_ID] = clean_text(self.message_id)
-        return SpanScope(HOP.tracer, f"process {self.event}", SpanKind.CONSUMER, context, attributes, links)
+        quiet = noise.is_noise_event(self.event)
+        name = f"process {self.event}"
+        return SpanScope(HOP.tracer, name, SpanKind.CONSUMER, context, attributes, links, quiet=quiet)
 
 
 def _is_repeated(carrier: object) -> bool:

@@ -24,6 +24,8 @@ from yarl import URL
 from otel_backendai import request_id
 from otel_backendai.guard import Guard
 from otel_backendai.hops.peers import is_peer, is_peer_host
+from otel_backendai.hops.quiet_span import woken_already
+from otel_backendai.hops.user_traffic import is_user_traffic, take_ours_off
 from otel_backendai.names import REQUEST_ID_HEADERS, SENT_REQUEST_ID_HEADERS, TRACEPARENT, W3C_FIELDS
 from otel_backendai.patching import Hop
 from otel_backendai.propagators.peers_only import (
@@ -166,7 +168,11 @@ def _prepare(session: Any, str_or_url: Any, headers: Any) -> tuple[context_api.C
         url = base.join(url) if base is not None else url
     own: CIMultiDict[str] = CIMultiDict(headers or {})
     both = (own, session.headers)
-    current = context_api.get_current()
+    # HTTP calls of noise are noise, unless they follow on something that was not.
+    current = woken_already(context_api.get_current())
+    if is_user_traffic(current):
+        take_ours_off(own)
+        return with_outbound(TO_THIRD_PARTY, current), own
     if not is_peer(url, both):
         return with_outbound(TO_THIRD_PARTY, current), None
     _drop_ambient_traceparent(own)

@@ -11,8 +11,8 @@ sent, for streams and WebSocket upgrades too.
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, cast
 
+from opentelemetry import baggage, propagate
 from opentelemetry import context as context_api
-from opentelemetry import propagate
 from opentelemetry.context import Context, create_key
 from opentelemetry.propagators.textmap import Getter
 from opentelemetry.semconv.attributes.error_attributes import ERROR_TYPE
@@ -31,10 +31,12 @@ from opentelemetry.util.types import AttributeValue
 from otel_backendai import request_id
 from otel_backendai.guard import Guard
 from otel_backendai.hops import noise
+from otel_backendai.hops.peers import MARKER_HEADERS
 from otel_backendai.hops.span_scope import SpanScope, clean_text, record_error, with_request_id
 from otel_backendai.names import HEADER_RESPONSE_REQUEST_ID, ORIGIN_HTTP
 from otel_backendai.patching import Hop
 from otel_backendai.propagators.http_headers import HttpHeadersPropagator
+from otel_backendai.redaction import redact_url
 
 HOP = Hop("http_server")
 
@@ -117,31 +119,39 @@ def is_serving() -> bool:
 
 def _server_scope(request: Any) -> SpanScope:
     """The scope of one request: extracted or minted request ID, its parent, and a SERVER span unless it is noise."""
-    context, attributes, method, traced = Context(), {}, "HTTP", False
+    context, attributes, method, quiet = Context(), {}, "HTTP", True
     with _BEGIN:
         context, origin = with_request_id(extract_request_headers(request.headers), ORIGIN_HTTP)
         context = context_api.set_value(_RESPONSE_REQUEST_ID, request_id.read(context), context)
-        traced = not noise.is_noise_path(request.path)
-        if traced:
-            attributes = _request_attributes(request)
-            method = str(attributes[HTTP_REQUEST_METHOD])
-            attributes.update(origin)
+        attributes = _request_attributes(request)
+        method = str(attributes[HTTP_REQUEST_METHOD])
+        attributes.update(origin)
+        quiet = noise.is_noise_path(request.path)
     name = "HTTP" if method == _OTHER_METHOD else method
-    return SpanScope(HOP.tracer if traced else None, name, SpanKind.SERVER, context, attributes)
+    return SpanScope(HOP.tracer, name, SpanKind.SERVER, context, attributes, quiet=quiet)
 
 
 def extract_request_headers(headers: Mapping[str, str]) -> Context:
-    """Return a fresh context with what the headers of a request bring: trace, baggage, an acceptable request ID."""
+    """Return a fresh context with what the headers of a request bring: trace, an acceptable request ID, baggage.
+
+    Other baggage than the request ID's only from a caller with a header that Backend.AI's own clients set for one
+    another: anybody may call a public API, and baggage travels on to every peer.
+    """
     context = Context()
     with _EXTRACT:
         # An empty composite (OTEL_PROPAGATORS=none) may return None.
         context = propagate.extract(headers, context, _HEADERS_GETTER) or context
+        if baggage.get_all(context) and not any(marker in headers for marker in MARKER_HEADERS):
+            value = request_id.read(context)
+            context = baggage.clear(context)
+            if value is not None:
+                context = request_id.bind(value, context)
     return _REQUEST_ID_HEADERS.extract(headers, context, _HEADERS_GETTER)
 
 
 def _request_attributes(request: Any) -> dict[str, AttributeValue]:
     method = request.method
-    attributes: dict[str, AttributeValue] = {URL_PATH: clean_text(request.path), URL_SCHEME: request.scheme}
+    attributes: dict[str, AttributeValue] = {URL_PATH: clean_text(redact_url(request.path)), URL_SCHEME: request.scheme}
     if method in _KNOWN_METHODS:
         attributes[HTTP_REQUEST_METHOD] = method
     else:

@@ -1,15 +1,33 @@
 # Copyright The otel-backendai Authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""What makes no spans by default: probes, scrapes, heartbeats. Their requests still carry and answer a request ID."""
+"""What makes no spans by default: probes, scrapes, heartbeats, timers. Their requests still carry a request ID.
 
+``OTEL_BACKENDAI_NOISE`` changes it: ``NAME`` is noise in addition, ``-NAME`` is none, ``none`` alone: nothing is noise.
+A name is a path, an RPC method, an event, or a background run (the name that its span would have).
+"""
+
+import os
 from functools import cache
+from typing import Any
 
 from opentelemetry.util.http import get_excluded_urls
 
+from otel_backendai.names import SETTING_NOISE
+
 # Paths of the health, readiness and metrics endpoints of Backend.AI 23.09 to 26.9, all components.
 NOISE_PATHS = frozenset(
-    {"/health", "/healthz", "/livez", "/readyz", "/metrics", "/metrics/service_discovery", "/status"}
+    {
+        "/health",
+        "/health/livez",
+        "/health/readyz",
+        "/healthz",
+        "/livez",
+        "/metrics",
+        "/metrics/service_discovery",
+        "/readyz",
+        "/status",
+    }
 )
 
 # The agent pool's health check, sent to each agent every few seconds.
@@ -48,6 +66,34 @@ NOISE_EVENTS = frozenset(
     }
 )
 
+# What Backend.AI 23.09 to 25.15 runs by aiotools' timers, every 1 to 60 s, in agent, manager and app-proxy worker. The
+# last part of the qualified name: backends of the agent and plug-ins override these methods.
+NOISE_TIMERS = frozenset(
+    {
+        "_active_circuit_writer",
+        "_cleanup_reported_kernels",
+        "_force_terminate_hanging_sessions",
+        "_heartbeat",
+        "_last_access_marker_task",
+        "_last_used_time_marker_writer",
+        "_report_all_kernel_commit_status_map",
+        "_scan_images_wrapper",
+        "_sweep",
+        "check_agent_lost",
+        "collect_container_stat",
+        "collect_inference_metric",
+        "collect_node_stat",
+        "collect_process_stat",
+        "heartbeat",
+        "report_stats",
+        "sync_container_lifecycles",
+        "update_slots",
+        "update_slots_periodically",
+    }
+)
+
+NONE = "none"
+
 
 @cache
 def _excluded() -> object:
@@ -55,16 +101,47 @@ def _excluded() -> object:
     return get_excluded_urls("BACKENDAI")
 
 
+@cache
+def _configured() -> tuple[frozenset[str], frozenset[str], bool]:
+    return parse_noise(os.environ.get(SETTING_NOISE, ""))
+
+
+def parse_noise(setting: str) -> tuple[frozenset[str], frozenset[str], bool]:
+    """Return the names that ``OTEL_BACKENDAI_NOISE`` makes noise, those that it excepts, and whether it says ``none``.
+
+    Args:
+        setting: Comma separated names; blanks around them do not matter, case does.
+    """
+    entries = [entry.strip() for entry in setting.split(",") if entry.strip()]
+    added = frozenset(entry for entry in entries if not entry.startswith("-") and entry != NONE)
+    return added, frozenset(entry[1:].strip() for entry in entries if entry.startswith("-")), NONE in entries
+
+
+def is_noise(name: str, default: bool) -> bool:
+    """Whether what is called ``name`` makes no spans; ``default`` when the setting does not say."""
+    added, excepted, nothing = _configured()
+    if name in added:
+        return True
+    return default and not nothing and name not in excepted
+
+
 def is_noise_path(path: str) -> bool:
     """Whether a request to ``path`` makes no SERVER span."""
-    return path in NOISE_PATHS or _excluded().url_disabled(path)  # type: ignore[attr-defined]  # untyped package
+    excluded: Any = _excluded()
+    return is_noise(path, path in NOISE_PATHS) or bool(excluded.url_disabled(path))
 
 
 def is_noise_method(method: str) -> bool:
     """Whether an RPC of ``method`` makes no span."""
-    return method in NOISE_RPC_METHODS
+    return is_noise(method, method in NOISE_RPC_METHODS)
+
+
+def is_noise_timer(name: str) -> bool:
+    """Whether a timer with the callback ``name`` (qualified) runs without a span unless there is something to do."""
+    last = name.rpartition(".")[2]
+    return is_noise(name, is_noise(last, last in NOISE_TIMERS))
 
 
 def is_noise_event(name: str) -> bool:
     """Whether an event of this name makes no spans; it still carries a request ID."""
-    return name in NOISE_EVENTS
+    return is_noise(name, name in NOISE_EVENTS)

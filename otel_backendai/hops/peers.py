@@ -18,10 +18,18 @@ MARKER_HEADERS = tuple(map(istr, ("X-BackendAI-Storage-Auth-Token", "X-BackendAI
 # `Authorization: BackendAI ...` marks a peer only where it signs requests to the own cluster: elsewhere it also signs
 # those to remote reservoirs, which are another trust domain.
 AUTHORIZATION = istr("Authorization")
+# A log-in is not signed yet. Web server and client call the manager by the same library, which says who they are.
+_USER_AGENT = istr("User-Agent")
+_CLIENT_LIBRARY = ("Backend.AI Client for Python ", "Backend.AI Web Server ")
 SIGNING_COMPONENTS = frozenset({"webserver", "client"})
 
-# The one call of the manager to the app-proxy that carries no marker.
+# The calls of the manager to the app-proxy that carry no marker. The second path is a common one: there only.
 _PEER_PATHS = frozenset({"/v2/conf"})
+_MANAGER_PATHS = frozenset({"/status"})
+
+# The client library's calls to the storage-proxy, which are known by the token in the query.
+_CLIENT_PATHS = frozenset({"/upload", "/download", "/download-archive"})
+_CLIENT_TOKEN = "token"  # noqa: S105  # the name of a parameter
 
 
 @cache
@@ -49,12 +57,20 @@ def is_peer_host(url: URL) -> bool:
 
 def is_peer(url: URL, headers: tuple[CIMultiDict[str], ...]) -> bool:
     """Whether a call to ``url`` with ``headers`` (the call's and the session's) goes to a Backend.AI service."""
-    if is_peer_host(url) or url.path in _PEER_PATHS:
+    path = url.path
+    if is_peer_host(url) or path in _PEER_PATHS:
+        return True
+    if path in _MANAGER_PATHS and component() == "manager":
+        return True
+    if path in _CLIENT_PATHS and component() == "client" and _CLIENT_TOKEN in url.query:
         return True
     for some in headers:
         for marker in MARKER_HEADERS:
             if marker in some:
                 return True
-        if some.get(AUTHORIZATION, "").startswith("BackendAI ") and component() in SIGNING_COMPONENTS:
+        if component() in SIGNING_COMPONENTS and (
+            some.get(AUTHORIZATION, "").startswith("BackendAI ")
+            or some.get(_USER_AGENT, "").startswith(_CLIENT_LIBRARY)
+        ):
             return True
     return False

@@ -75,7 +75,8 @@ def _served(handler: Callable[[Any], Awaitable[Any]]) -> Callable[[Any], Awaitab
             method = request.method
             attributes = {RPC_SYSTEM_NAME: RPC_SYSTEM_CALLOSUM, RPC_METHOD: method, **origin}
             attributes.update(_entities(method, request.body))
-        with SpanScope(_tracer_for(method), method, SpanKind.SERVER, context, attributes):
+        quiet = noise.is_noise_method(method)
+        with SpanScope(HOP.tracer, method, SpanKind.SERVER, context, attributes, quiet=quiet):
             return await handler(request)
 
     return serve

@@ -6,6 +6,7 @@
 import traceback
 from collections.abc import Awaitable, Mapping, Sequence
 from contextvars import Token
+from functools import partial
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -17,14 +18,26 @@ from opentelemetry.semconv.attributes.exception_attributes import (
     EXCEPTION_STACKTRACE,
     EXCEPTION_TYPE,
 )
-from opentelemetry.trace import INVALID_SPAN, Link, Span, SpanKind, Status, StatusCode, Tracer, set_span_in_context
+from opentelemetry.trace import (
+    INVALID_SPAN,
+    Link,
+    Span,
+    SpanKind,
+    Status,
+    StatusCode,
+    Tracer,
+    get_current_span,
+    set_span_in_context,
+)
 from opentelemetry.util.types import AttributeValue
 
 from otel_backendai import request_id
 from otel_backendai.component import component
 from otel_backendai.counters import count_minted
 from otel_backendai.guard import Guard
+from otel_backendai.hops.quiet_span import QuietSpan, with_quiet_span, woken
 from otel_backendai.names import ATTRIBUTE_ORIGIN_COMPONENT, ATTRIBUTE_ORIGIN_DETAIL, ATTRIBUTE_REQUEST_ID
+from otel_backendai.redaction import redact_text
 
 T = TypeVar("T")
 
@@ -67,6 +80,8 @@ class SpanScope:
         context: The complete context to run in: it replaces the ambient one.
         attributes: Attributes at creation, which samplers see.
         links: Links at creation.
+        quiet: For noise that begins work (a timer's run, a health request): no span of its own unless work below it
+            is worth one, see :class:`QuietSpan`. Below a sampled parent nothing is opened at all.
     """
 
     __slots__ = ("_context", "_failed", "_kept_open", "_start", "_token", "span")
@@ -79,8 +94,10 @@ class SpanScope:
         context: Context,
         attributes: Mapping[str, AttributeValue] | None = None,
         links: Sequence[Link] = (),
+        *,
+        quiet: bool = False,
     ) -> None:
-        self._start = None if tracer is None else (tracer, name, kind, attributes, links)
+        self._start = None if tracer is None else (tracer, name, kind, attributes, links, quiet)
         self._context = context
         self._token: Token[Context] | None = None
         self._failed = False
@@ -90,14 +107,21 @@ class SpanScope:
     def __enter__(self) -> Self:
         with _OPEN:
             if self._start is not None:
-                tracer, name, kind, attributes, links = self._start
+                tracer, name, kind, attributes, links, quiet = self._start
                 self._start = None
                 value = request_id.read(self._context)
                 if value is not None:
                     # At creation, so that samplers see it; a span processor can only come later.
                     attributes = {**(attributes or {}), ATTRIBUTE_REQUEST_ID: value}
-                self.span = tracer.start_span(name, self._context, kind, attributes, links)
-                self._context = set_span_in_context(self.span, self._context)
+                if not quiet:
+                    self._context = woken(self._context)
+                    self.span = tracer.start_span(name, self._context, kind, attributes, links)
+                    self._context = set_span_in_context(self.span, self._context)
+                elif not get_current_span(self._context).get_span_context().trace_flags.sampled:
+                    # A root once it wakes: a sender's decision against spans was made about noise, too.
+                    root = set_span_in_context(INVALID_SPAN, self._context)
+                    self.span = QuietSpan(partial(tracer.start_span, name, root, kind, attributes, links))
+                    self._context = with_quiet_span(self.span, self._context)
         with _OPEN:
             self._token = context_api.attach(self._context)
         return self
@@ -147,7 +171,8 @@ class SpanScope:
             return
         self._failed = True
         with _CLOSE:
-            record_error(self.span, error, error_type)
+            span = self.span
+            record_error(span.wake() if isinstance(span, QuietSpan) else span, error, error_type)
 
 
 def record_error(span: Span, error: Exception, error_type: str | None = None) -> None:
@@ -156,7 +181,8 @@ def record_error(span: Span, error: Exception, error_type: str | None = None) ->
         return
     kind = type(error)
     qualified = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
-    message = clean_text(str(error))
+    # Exceptions of HTTP clients quote the URL that failed.
+    message = redact_text(clean_text(str(error)))
     # Not span.record_exception: it takes the text as it is, and one lone surrogate spoils the export of a whole batch.
     stacktrace = "".join(traceback.format_exception(error))[-MAX_STACKTRACE_LENGTH:]
     span.add_event(
@@ -164,7 +190,7 @@ def record_error(span: Span, error: Exception, error_type: str | None = None) ->
         {
             EXCEPTION_TYPE: qualified,
             EXCEPTION_MESSAGE: message,
-            EXCEPTION_STACKTRACE: clean_text(stacktrace, MAX_STACKTRACE_LENGTH),
+            EXCEPTION_STACKTRACE: redact_text(clean_text(stacktrace, MAX_STACKTRACE_LENGTH)),
         },
     )
     span.set_attribute(ERROR_TYPE, error_type or qualified)

@@ -12,7 +12,7 @@ from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor, TracerPro
 from otel_backendai import request_id
 from otel_backendai.guard import Guard
 from otel_backendai.names import ATTRIBUTE_REQUEST_ID
-from otel_backendai.sdk.redaction import URL_ATTRIBUTES, redact_url
+from otel_backendai.redaction import URL_ATTRIBUTES, redact_url
 
 _START = Guard("span processor: start")
 _equipped: WeakSet[TracerProvider] = WeakSet()

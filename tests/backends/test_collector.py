@@ -20,7 +20,7 @@ from opentelemetry.util.types import Attributes
 from otel_backendai.hops.noise import NOISE_PATHS, NOISE_RPC_METHODS
 from otel_backendai.otlp.exporter import OtlpSpanExporter
 from otel_backendai.otlp.settings import Settings
-from otel_backendai.sdk.redaction import URL_ATTRIBUTES, redact_url
+from otel_backendai.redaction import URL_ATTRIBUTES, redact_url
 from tests.backends.servers import JSON, ROOT, Collector, Jaeger, eventually, post_otlp, run_collector, run_jaeger
 from tests.backends.spans import Value, event, export, export_logs, log_record, span
 from tests.integration.conftest import free_port

@@ -83,9 +83,9 @@ async def test_only_a_sibling_field_is_added(telemetry: Telemetry, redis: Any) -
 
 async def test_a_sender_without_a_request_mints_one(telemetry: Telemetry, redis: Any) -> None:
     """Timer-driven work is named from its first event on."""
-    await redis.xadd(STREAM, event("do_terminate_session"))
+    await redis.xadd(STREAM, event("session_enqueued"))
     ((_, fields),) = await read_group(redis)
-    with handling_event("do_terminate_session", fields):
+    with handling_event("session_enqueued", fields):
         seen = current_request_id()
     producer = telemetry.only(SpanKind.PRODUCER)
     assert producer.attributes is not None

@@ -9,12 +9,15 @@ from typing import Any
 import aiohttp
 import pytest
 from aiohttp import web
+from opentelemetry import context as context_api
 from opentelemetry import trace
 from opentelemetry.instrumentation.aiohttp_client import AioHttpClientInstrumentor
 from opentelemetry.trace import SpanKind
 
+from otel_backendai import component
 from otel_backendai.api import bind_request_id
 from otel_backendai.hops import http_client, http_server, peers
+from otel_backendai.hops.user_traffic import with_user_traffic
 from tests.conftest import Telemetry
 from tests.integration.conftest import ServeApp
 
@@ -89,6 +92,80 @@ async def test_a_third_party_gets_nothing(client_hop: Telemetry, serve: ServeApp
                 pass
     assert receiver.ours(0) == receiver.ours(1) == {}
     assert len(client_hop.of_kind(SpanKind.CLIENT)) == 2
+
+
+UNMARKED = [
+    ("webserver", "/auth/authorize", {"User-Agent": "Backend.AI Web Server 26.9.6"}),
+    ("client", "/", {"User-Agent": "Backend.AI Client for Python 23.9.10"}),
+    ("client", "/upload?token=t&dst_dir=d", {}),
+    ("client", "/download?token=t", {}),
+    ("manager", "/status", {}),
+    ("manager", "/v2/conf", {}),
+]
+NO_PEERS = [
+    ("storage-proxy", "/auth/authorize", {"User-Agent": "Backend.AI Client for Python 26.9.6"}),
+    ("client", "/upload", {}),
+    ("manager", "/upload?token=t", {}),
+    ("appproxy-worker", "/status", {}),
+    ("webserver", "/", {"User-Agent": "curl/8"}),
+]
+
+
+@pytest.mark.parametrize(
+    ("is_peer", "name", "target", "headers"),
+    [(True, *case) for case in UNMARKED] + [(False, *case) for case in NO_PEERS],
+)
+async def test_peers_without_a_marker(
+    is_peer: bool,
+    name: str,
+    target: str,
+    headers: dict[str, str],
+    client_hop: Telemetry,
+    serve: ServeApp,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Who calls decides: log-ins of the web server, uploads of a client, the manager's questions to the app-proxy."""
+    receiver = Receiver()
+    base = await serve(receiver.app)
+    monkeypatch.setenv("OTEL_BACKENDAI_COMPONENT", name)
+    component.component.cache_clear()
+    try:
+        async with aiohttp.ClientSession() as session:
+            with bind_request_id("req-1"):
+                async with session.get(base + target, headers=headers):
+                    pass
+    finally:
+        component.component.cache_clear()
+    assert receiver.ours().get("X-Request-ID") == ("req-1" if is_peer else None)
+    assert bool(receiver.ours()) is is_peer
+
+
+async def test_nothing_of_ours_reaches_an_end_users_program(client_hop: Telemetry, serve: ServeApp) -> None:
+    """Copied headers lose what a client under this plugin sent, markers make no peer of it; the span is there."""
+    receiver = Receiver()
+    base = await serve(receiver.app)
+    copied = {
+        "X-Request-ID": "req-1",
+        "X-BackendAI-RequestID": "req-1",
+        "X-BackendAI-Token": "of the program's own",
+        "traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+        "baggage": "backendai.request.id=req-1,tenant=blue",
+    }
+    async with aiohttp.ClientSession() as session:
+        with bind_request_id("req-1"):
+            token = context_api.attach(with_user_traffic(context_api.get_current()))
+            try:
+                async with session.get(base, headers=copied):
+                    pass
+                async with session.ws_connect(base + "/ws", headers=STORAGE_TOKEN):
+                    pass
+            finally:
+                context_api.detach(token)
+    assert receiver.ours(0) == {"baggage": "tenant=blue"}
+    assert receiver.seen[0]["X-BackendAI-Token"] == "of the program's own"
+    assert receiver.ours(1) == {}
+    assert len(client_hop.of_kind(SpanKind.CLIENT)) == 2
+    assert copied["baggage"] == "backendai.request.id=req-1,tenant=blue", "the caller's object is not touched"
 
 
 async def test_a_third_party_gets_nothing_from_contribs_instrumentor_either(

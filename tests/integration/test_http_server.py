@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator
 import aiohttp
 import pytest
 from aiohttp import web
-from opentelemetry import trace
+from opentelemetry import baggage, trace
 from opentelemetry.trace import SpanKind, StatusCode
 
 from otel_backendai.api import current_request_id
@@ -31,6 +31,10 @@ def build_app() -> web.Application:
     async def ok(request: web.Request) -> web.Response:
         logging.getLogger("app").info("in handler")
         return web.json_response({"request_id": current_request_id()})
+
+    @routes.get("/baggage")
+    async def current_baggage(request: web.Request) -> web.Response:
+        return web.json_response(dict(baggage.get_all()))
 
     @routes.get("/items/{id}")
     async def item(request: web.Request) -> web.Response:
@@ -327,3 +331,29 @@ async def test_a_header_of_the_application_stays(
     app.router.add_get("/", own)
     async with client.get(await serve(app)) as response:
         assert response.headers.getall(RESPONSE_HEADER) == ["mine"]
+
+
+@pytest.mark.parametrize("marker", ["X-BackendAI-Storage-Auth-Token", "X-BackendAI-Token", "X-BackendAI-Watcher-Token"])
+async def test_baggage_comes_in_from_peers_only(marker: str, telemetry: Telemetry, serve: ServeApp) -> None:
+    """Anybody may call a public API, and baggage travels on to every peer: from there only the request ID's entry."""
+    base = await serve(build_app())
+    headers = {"baggage": "tenant=blue,backendai.request.id=req-1,x=y"}
+    async with aiohttp.ClientSession() as session:
+        async with session.get(base + "/baggage", headers=headers) as response:
+            assert await response.json() == {"backendai.request.id": "req-1"}
+        async with session.get(
+            base + "/baggage", headers={"baggage": "tenant=blue", "X-Request-ID": "req-2"}
+        ) as response:
+            assert await response.json() == {"backendai.request.id": "req-2"}
+        async with session.get(base + "/baggage", headers={**headers, marker: "secret"}) as response:
+            assert await response.json() == {"backendai.request.id": "req-1", "tenant": "blue", "x": "y"}
+
+
+async def test_tokens_in_paths_are_redacted(telemetry: Telemetry, serve: ServeApp) -> None:
+    """The app-proxy has its token in the path: /v2/proxy/TOKEN/SESSION/add."""
+    base = await serve(build_app())
+    async with aiohttp.ClientSession() as session, session.get(base + "/eyJhbGciOiJIUzI1NiJ9.eyJhIjoxfQ.c2ln/s"):
+        pass
+    attributes = telemetry.only(SpanKind.SERVER).attributes
+    assert attributes is not None
+    assert attributes["url.path"] == "/REDACTED/s"

@@ -40,10 +40,10 @@ interpreter() {  # VERSION; from PATH, pyenv or uv
 }
 
 prepare() {  # RELEASE VENV
-    local release=$1 venv=$2 python=3.13 held=()
+    local release=$1 venv=$2 python=3.13 held=() proxy=(backend.ai-appproxy-coordinator backend.ai-appproxy-worker)
     case $release in
-        23.*) python=3.11 held=("setuptools<81" "yarl==1.9.4") ;;
-        24.*) python=3.12 held=("setuptools<81") ;;
+        23.*) python=3.11 held=("setuptools<81" "yarl==1.9.4") proxy=() ;;
+        24.*) python=3.12 held=("setuptools<81") proxy=(backend.ai-wsproxy) ;;
         # Its client of Redis imports what none of its requirements brings.
         25.11.*) held=("sniffio") ;;
     esac
@@ -53,7 +53,7 @@ prepare() {  # RELEASE VENV
         "$(interpreter "$python")" -m venv "$venv"
         # One resolution: what the release pins decides about our dependencies, never the other way round.
         install "$venv" "backend.ai-manager==$release" "backend.ai-agent==$release" "backend.ai-storage-proxy==$release" \
-            "backend.ai-webserver==$release" "$tree" "pytest>=8" "pytest-asyncio>=0.24" "${held[@]}"
+            "backend.ai-webserver==$release" "${proxy[@]/%/==$release}" "$tree" "pytest>=8" "pytest-asyncio>=0.24" "${held[@]}"
         touch "$venv/.ready"
     fi
     install "$venv" --no-deps --editable "$tree"

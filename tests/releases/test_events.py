@@ -208,11 +208,46 @@ async def test_noise_makes_no_spans_but_has_a_request(telemetry: Telemetry, bus:
     await bus.send(tick())
     ((request_id, current, _),) = await eventually(lambda: seen.calls)
     assert request_id is not None
-    assert not current.is_valid
+    assert not current.trace_flags.sampled
     assert not telemetry.of_kind(SpanKind.PRODUCER)
     assert not telemetry.of_kind(SpanKind.CONSUMER)
     ((fields),) = await bus.sent()
     assert json.loads(fields[b"otel"])["request_id"] == request_id
+
+
+async def test_what_a_tick_finds_to_do_is_seen(telemetry: Telemetry, bus: Bus) -> None:
+    """Its handler sends an event that says something: then the tick's own span is there as well, the root of both."""
+    event_class, tick = _tick()
+    seen = Seen()
+    ids: list[str | None] = []
+
+    async def handle(context: Any, source: Any, event: Any) -> None:
+        ids.append(current_request_id())
+        # As a repository of 26.9 does: a span of upstream's in between.
+        with trace.get_tracer("upstream").start_as_current_span("repository"):
+            await bus.send(session_event("Started", SESSION))
+
+    bus.consume(event_class, handle)
+    bus.consume(session_class("Started"), seen.handler())
+    await bus.start()
+    await bus.send(tick)
+    ((request_id, _, _),) = await eventually(lambda: seen.calls)
+    first, second = sorted(await consumers(telemetry, 2), key=lambda span: span.start_time or 0)
+    assert first.name == "process do_idle_check"
+    assert first.parent is None
+    producer = telemetry.only(SpanKind.PRODUCER)
+    assert is_child(producer, first)
+    assert is_child(second, producer)
+    assert [request_id] == ids
+    assert "repository" not in {span.name for span in telemetry.spans}
+
+
+def _tick() -> tuple[Any, Any]:
+    if OF_STREAMS:
+        from ai.backend.common.events import DoIdleCheckEvent
+    else:
+        from ai.backend.common.events.event_types.idle.anycast import DoIdleCheckEvent
+    return DoIdleCheckEvent, DoIdleCheckEvent()
 
 
 async def test_switching_off_restores_every_object(recorded: Telemetry, bus: Bus) -> None:

@@ -95,6 +95,7 @@ def test_the_launcher_knows_the_settings_of_an_operator() -> None:
     assert flags == {
         names.SETTING_COMPONENT,
         names.SETTING_PEERS,
+        names.SETTING_NOISE,
         names.SETTING_FLUSH_TIMEOUT,
         names.SETTING_LOG_TEXT,
         names.SETTING_UPSTREAM_SPANS,

@@ -17,7 +17,8 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from otel_backendai import request_id
 from otel_backendai.api import bind_request_id
-from otel_backendai.sdk.redaction import redact_url
+from otel_backendai.hops.span_scope import record_error
+from otel_backendai.redaction import redact_text, redact_url
 from otel_backendai.sdk.span_processor import RequestIdSpanProcessor, equip
 from tests.conftest import Telemetry
 from tests.unit.hostile import any_value
@@ -79,11 +80,15 @@ SECRETS = [
     ("?password=p&jwt=j&sig=s", "?password=REDACTED&jwt=REDACTED&sig=REDACTED"),
     ("?token=a&token=b", "?token=REDACTED&token=REDACTED"),
     ("?token=", "?token=REDACTED"),
+    ("https://w:5050/v2/proxy/auth?permit_key=abc&app=x", "https://w:5050/v2/proxy/auth?permit_key=REDACTED&app=x"),
+    ("/openid/callback?code=4%2F0A&state=x", "/openid/callback?code=REDACTED&state=x"),
+    ("https://user:pass@registry/v2/", "https://REDACTED@registry/v2/"),
+    ("https://c/v2/proxy/eyJhbGciOiJIUzI1NiJ9.eyJhIjoxfQ.c2ln/s/add?app=x", "https://c/v2/proxy/REDACTED/s/add?app=x"),
 ]
 
 
 @pytest.mark.parametrize(("url", "expected"), SECRETS)
-@pytest.mark.parametrize("attribute", ["url.full", "url.query", "http.url", "http.target"])
+@pytest.mark.parametrize("attribute", ["url.full", "url.path", "url.query", "http.url", "http.target"])
 def test_tokens_in_urls_are_redacted(attribute: str, url: str, expected: str, telemetry: Telemetry) -> None:
     """Upload and session tokens stand in query strings: their values leave no process."""
     telemetry.provider.get_tracer("other").start_span("s", attributes={attribute: url, "other": url}).end()
@@ -105,6 +110,9 @@ def test_what_the_http_conventions_list_is_redacted(name: str) -> None:
         "https://s/?tokens=3&tokenize=1",
         "/a=b?c=d",
         "?mytokenx=1",
+        "?barcode=1&encode=2&statuscode=3",
+        "/eyJ/x?eyJhbGciOiJ=1",
+        "mail@example.org",
         "=&=?",
     ],
 )
@@ -113,10 +121,35 @@ def test_urls_without_secrets_stay(url: str) -> None:
     assert redact_url(url) == url
 
 
+TEXTS = [
+    (
+        "400, message='Bad', url='http://s:6021/upload?token=eyJ.a&dst_dir=x'",
+        "400, message='Bad', url='http://s:6021/upload?token=REDACTED&dst_dir=x'",
+    ),
+    ('GET "http://c/status?a=1&sig=s" failed: code=7', 'GET "http://c/status?a=1&sig=REDACTED" failed: code=7'),
+    ("Cannot connect to http://u:p@host:80 ssl:default", "Cannot connect to http://REDACTED@host:80 ssl:default"),
+    ("token eyJhbGciOiJIUzI1NiJ9.eyJhIjoxfQ.c2ln is expired", "token REDACTED is expired"),
+    ("max_tokens=5; nothing", "max_tokens=5; nothing"),
+]
+
+
+@pytest.mark.parametrize(("text", "expected"), TEXTS)
+def test_exceptions_that_quote_urls(text: str, expected: str, telemetry: Telemetry) -> None:
+    """The secret is gone from message, stack trace and status, the rest of the sentence is not."""
+    with telemetry.provider.get_tracer("t").start_as_current_span("s") as span:
+        record_error(span, RuntimeError(text))
+    (finished,) = telemetry.spans
+    attributes = finished.events[0].attributes or {}
+    assert attributes["exception.message"] == finished.status.description == expected
+    assert str(attributes["exception.stacktrace"]).strip().endswith(expected)
+
+
 def test_a_long_url_is_redacted_in_linear_time() -> None:
     """A megabyte of separators and word characters is no attack on the pattern; bounded by the test run itself."""
-    for url in ("?" * 300_000 + "=", "&a" * 300_000 + "=", "?" + "a-" * 500_000 + "=", "?token" * 100_000 + "="):
+    repeated = "?", "&a", "a-", "?token", "-eyJ", ".eyJaaaaaaaa", "://"
+    for url in (f"?{part * 200_000}=@" for part in repeated):
         redact_url(url)
+        redact_text(url)
 
 
 def test_attributes_of_other_types_pass(telemetry: Telemetry) -> None:
