@@ -37,6 +37,6 @@ for name in $names; do stop "$name"; done
 
 if [ -n "$wipe" ]; then
     rm -rf "$DATA" "$CONF" "$LOG" "$RUN" "$REALSTACK_DIR/ipc" "$REALSTACK_DIR/client.env" \
-        "$REALSTACK_DIR/otlp.jsonl" "$REALSTACK_DIR/release"
+        "$REALSTACK_DIR/otlp.jsonl" "$REALSTACK_DIR/release" "$REALSTACK_DIR/ports"
     echo "[realstack] wiped"
 fi

@@ -16,7 +16,13 @@ chmod 755 "$REALSTACK_DIR" "$DATA"
 # two releases in one directory would share databases which they cannot share
 was=$(cat "$REALSTACK_DIR/release" 2>/dev/null || echo "$RELEASE")
 [ "$was" = "$RELEASE" ] || die "$REALSTACK_DIR belongs to $was: take another REALSTACK_DIR, or down.sh --wipe it first"
+# The databases hold addresses: with other ports they are made anew.
+if [ -f "$REALSTACK_DIR/ports" ] && [ "$(cat "$REALSTACK_DIR/ports")" != "$BASE" ]; then
+    say "the ports were $(cat "$REALSTACK_DIR/ports")..., now $BASE...: databases and configuration are made anew"
+    "$HERE/down.sh" --wipe
+fi
 echo "$RELEASE" >"$REALSTACK_DIR/release"
+echo "$BASE" >"$REALSTACK_DIR/ports"
 
 # --- 1. programs: all that are missing are named at once ------------------------
 
