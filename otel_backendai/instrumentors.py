@@ -58,14 +58,20 @@ class HttpServerInstrumentor(_HopInstrumentor):
         from otel_backendai.hops.contrib_server import GUARDING
 
         with _INSTRUMENT:
+            from otel_backendai.hops import http_server
+            from otel_backendai.releases.entities import route_entities
+
+            http_server.entities_of = route_entities
             GUARDING.install()
         super()._instrument(**kwargs)
 
     def _uninstrument(self, **kwargs: Any) -> None:
+        from otel_backendai.hops import http_server
         from otel_backendai.hops.contrib_server import GUARDING
 
         super()._uninstrument(**kwargs)
         with _INSTRUMENT:
+            http_server.entities_of = None
             GUARDING.uninstall()
 
 

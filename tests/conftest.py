@@ -51,7 +51,8 @@ class Telemetry:
 def leaves_no_trace(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Restore what a test may change, and fail the test that left a context attached or a hop on."""
     monkeypatch.setattr(guard, "strict", True)
-    monkeypatch.setattr(rpc, "entities_of", None)
+    for hop_module in (rpc, http_server):
+        monkeypatch.setattr(hop_module, "entities_of", None)
     environment = dict(os.environ)
     propagator = propagate.get_global_textmap()
     before = context_api.get_current()

@@ -8,6 +8,7 @@ nor the real 500. The response header goes through the request's ``_prepare_hook
 sent, for streams and WebSocket upgrades too.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, cast
 
@@ -45,8 +46,11 @@ _EXTRACT = Guard("http server: global propagator")
 _FINISH = Guard("http server: finish")
 _HEADER = Guard("http server: response header")
 
-# The ID that the response names. Not read from baggage: a handler may bind another one for a part of its work.
-_RESPONSE_REQUEST_ID = create_key("otel-backendai-response-request-id")
+EntitiesOf = Callable[[Mapping[str, str]], Mapping[str, str]]
+# Span attributes by the variables of a route: what they mean, the releases know, and set this.
+entities_of: EntitiesOf | None = None
+
+_ANSWER = create_key("otel-backendai-answer")
 
 # Method names that conventions list; all else is an unbounded set that a client chooses.
 _KNOWN_METHODS = frozenset({"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "QUERY", "TRACE"})
@@ -72,15 +76,38 @@ class _HeadersGetter(Getter[Mapping[str, str]]):
 _HEADERS_GETTER = _HeadersGetter()
 
 
+class _Answer:
+    """What is known of the response to the current request.
+
+    Attributes:
+        request_id: The ID that the response names. Not read from baggage: a handler may bind another one for a part
+            of its work.
+        status: The status code that went out, ``None`` before that.
+    """
+
+    __slots__ = ("request_id", "status")
+
+    def __init__(self) -> None:
+        self.request_id: str | None = None
+        self.status: int | None = None
+
+
 @HOP.wraps("aiohttp.web_protocol", "RequestHandler._handle_request")
 def _wrap_handle_request(original: Callable[..., Awaitable[tuple[Any, bool]]]) -> Callable[..., Any]:
     async def _handle_request(self: Any, request: Any, *args: Any, **kwargs: Any) -> tuple[Any, bool]:
         if not HOP.active:
             return await original(self, request, *args, **kwargs)
-        with _server_scope(request) as scope:
-            result = await original(self, request, *args, **kwargs)
+        answer = _Answer()
+        with _server_scope(request, answer) as scope:
+            try:
+                result = await original(self, request, *args, **kwargs)
+            except asyncio.CancelledError:
+                # The caller hung up: the end of many a WebSocket.
+                with _FINISH:
+                    _finish(scope.span, request, answer.status)
+                raise
             with _FINISH:
-                _finish(scope.span, request, result[0])
+                _finish(scope.span, request, result[0].status)
             return result
 
     return _handle_request
@@ -105,24 +132,27 @@ def _wrap_prepare_hook(original: Callable[..., Awaitable[None]]) -> Callable[...
         await original(self, response)
         if HOP.active:
             with _HEADER:
-                value = context_api.get_value(_RESPONSE_REQUEST_ID)
-                if value is not None:
-                    response.headers.setdefault(HEADER_RESPONSE_REQUEST_ID, value)
+                answer = context_api.get_value(_ANSWER)
+                if isinstance(answer, _Answer):
+                    answer.status = response.status
+                    if answer.request_id is not None:
+                        response.headers.setdefault(HEADER_RESPONSE_REQUEST_ID, answer.request_id)
 
     return _prepare_hook
 
 
 def is_serving() -> bool:
     """Whether the current context is that of a request which this hop serves."""
-    return HOP.active and context_api.get_value(_RESPONSE_REQUEST_ID) is not None
+    return HOP.active and context_api.get_value(_ANSWER) is not None
 
 
-def _server_scope(request: Any) -> SpanScope:
+def _server_scope(request: Any, answer: _Answer) -> SpanScope:
     """The scope of one request: extracted or minted request ID, its parent, and a SERVER span unless it is noise."""
     context, attributes, method, quiet = Context(), {}, "HTTP", True
     with _BEGIN:
         context, origin = with_request_id(extract_request_headers(request.headers), ORIGIN_HTTP)
-        context = context_api.set_value(_RESPONSE_REQUEST_ID, request_id.read(context), context)
+        answer.request_id = request_id.read(context)
+        context = context_api.set_value(_ANSWER, answer, context)
         attributes = _request_attributes(request)
         method = str(attributes[HTTP_REQUEST_METHOD])
         attributes.update(origin)
@@ -171,15 +201,19 @@ def _request_attributes(request: Any) -> dict[str, AttributeValue]:
     return attributes
 
 
-def _finish(span: Span, request: Any, response: Any) -> None:
+def _finish(span: Span, request: Any, status: int | None) -> None:
     if not span.is_recording():
         return
-    route = _route_of(request)
+    match_info = getattr(request, "match_info", None)
+    route = _route_of(match_info)
     if route:
         span.set_attribute(HTTP_ROUTE, route)
         method = request.method if request.method in _KNOWN_METHODS else "HTTP"
         span.update_name(f"{method} {route}")
-    status = response.status
+        if match_info and entities_of is not None:
+            span.set_attributes(entities_of(match_info))
+    if status is None:
+        return
     span.set_attribute(HTTP_RESPONSE_STATUS_CODE, status)
     if status >= 500:
         attributes = getattr(span, "attributes", None) or {}
@@ -188,8 +222,7 @@ def _finish(span: Span, request: Any, response: Any) -> None:
             span.set_status(Status(StatusCode.ERROR))
 
 
-def _route_of(request: Any) -> str | None:
+def _route_of(match_info: Any) -> str | None:
     """The route's template; ``None`` for an unrouted or malformed request. Never the path: it is unbounded."""
-    match_info = getattr(request, "match_info", None)
     resource = getattr(getattr(match_info, "route", None), "resource", None)
     return getattr(resource, "canonical", None)

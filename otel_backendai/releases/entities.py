@@ -29,6 +29,10 @@ ATTRIBUTE_BY_NAME: Mapping[str, str] = {
 # A VFolderID, or its text (`user:OWNER/FOLDER`), in the events of 25.15 and later.
 _VFOLDER_ID_FIELD = "vfid"
 
+# Variables of routes; `session_name` and `name` hold a name or an ID, and only an ID can be told from its look.
+_FOLDER_VARIABLE = "folder_id"
+_SESSION_VARIABLE = "session_name"
+
 _EVENT = Guard("entities: event")
 
 
@@ -49,6 +53,32 @@ def event_entities(event: object) -> dict[str, str]:
         if folder is not None:
             found[ATTRIBUTE_VFOLDER_ID] = folder
     return found
+
+
+def route_entities(variables: Mapping[str, str]) -> dict[str, str]:
+    """The span attributes that the variables of an HTTP route name; empty when they name nothing.
+
+    Args:
+        variables: What the path of a request has in the places that the route's template names.
+    """
+    found: dict[str, str] = {}
+    for name, value in variables.items():
+        attribute = ATTRIBUTE_BY_NAME.get(name)
+        if name == _FOLDER_VARIABLE:
+            attribute = ATTRIBUTE_VFOLDER_ID
+        elif name == _SESSION_VARIABLE and _is_uuid(value):
+            attribute = ATTRIBUTE_SESSION_ID
+        text = None if attribute is None else entity_text(value)
+        if attribute is not None and text is not None:
+            found[attribute] = text
+    return found
+
+
+def _is_uuid(value: str) -> bool:
+    try:
+        return str(UUID(value)) == value.lower()
+    except ValueError:
+        return False
 
 
 def entity_text(value: object) -> str | None:

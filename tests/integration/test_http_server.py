@@ -15,7 +15,9 @@ from opentelemetry import baggage, trace
 from opentelemetry.trace import SpanKind, StatusCode
 
 from otel_backendai.api import current_request_id
+from otel_backendai.hops import http_server
 from otel_backendai.hops.http_server import HOP
+from otel_backendai.releases.entities import route_entities
 from tests.conftest import Telemetry
 from tests.integration.conftest import ServeApp, raw_request
 
@@ -69,6 +71,14 @@ def build_app() -> web.Application:
         async for message in socket:
             await socket.send_str(message.data)
         return socket
+
+    @routes.get("/endless/{session_name}")
+    async def endless(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(status=206)
+        await response.prepare(request)
+        await response.write(b"first")
+        await asyncio.sleep(30)
+        return response
 
     @routes.get("/slow")
     async def slow(request: web.Request) -> web.Response:
@@ -285,6 +295,41 @@ async def test_a_client_that_goes_away_ends_the_span_without_error(telemetry: Te
     assert span.status.status_code is StatusCode.UNSET
     assert "error.type" not in span.attributes
     assert "http.response.status_code" not in span.attributes
+
+
+async def test_a_client_that_leaves_a_stream_has_seen_its_status(telemetry: Telemetry, serve: ServeApp) -> None:
+    """Most streams and many WebSockets end by the caller: route and status of the response that began are known."""
+    base = await serve(build_app())
+    async with aiohttp.ClientSession() as session, session.get(base + "/endless/main") as response:
+        assert await response.content.readany() == b"first"
+        response.close()
+    for _ in range(50):
+        if telemetry.of_kind(SpanKind.SERVER):
+            break
+        await asyncio.sleep(0.02)
+    span = telemetry.only(SpanKind.SERVER)
+    assert span.name == "GET /endless/{session_name}"
+    assert span.attributes is not None
+    assert span.attributes["http.response.status_code"] == 206
+    assert span.status.status_code is StatusCode.UNSET
+
+
+async def test_the_variables_of_a_route_name_entities(
+    telemetry: Telemetry, serve: ServeApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A request about a session is found by the session's ID, also one that its client gives up."""
+    monkeypatch.setattr(http_server, "entities_of", route_entities)
+    base = await serve(build_app())
+    session_id = "7c9e6679-7425-40de-944b-e07fc1f90ae7"
+    async with aiohttp.ClientSession() as session, session.get(f"{base}/endless/{session_id}") as response:
+        response.close()
+    for _ in range(50):
+        if telemetry.of_kind(SpanKind.SERVER):
+            break
+        await asyncio.sleep(0.02)
+    attributes = telemetry.only(SpanKind.SERVER).attributes
+    assert attributes is not None
+    assert attributes["backendai.session.id"] == session_id
 
 
 async def test_an_application_older_than_the_plugin_is_covered(serve: ServeApp) -> None:

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import pytest
 
-from otel_backendai.releases.entities import event_entities
+from otel_backendai.releases.entities import event_entities, route_entities
 from otel_backendai.releases.rpc_entities import POSITIONS, call_entities
 
 SESSION, KERNEL = "7c9e6679-7425-40de-944b-e07fc1f90ae7", "0f8fad5b-d9cb-469f-a165-70867728950e"
@@ -101,3 +101,23 @@ def test_hostile_events_name_nothing(value: object) -> None:
     """Neither a hostile field nor a hostile event gives an attribute, and nothing raises."""
     assert event_entities(Event(value, value, value, value)) == {}
     assert event_entities(value) == {}
+
+
+@pytest.mark.parametrize(
+    ("variables", "expected"),
+    [
+        ({"session_id": SESSION}, about(SESSION)),
+        ({"session_name": SESSION}, about(SESSION)),
+        ({"session_name": "my-session"}, {}),
+        ({"session_name": SESSION + "\n"}, {}),
+        ({"folder_id": FOLDER}, {"backendai.vfolder.id": FOLDER}),
+        ({"vfolder_id": FOLDER}, {"backendai.vfolder.id": FOLDER}),
+        ({"name": FOLDER, "inv_id": "1"}, {}),
+        ({"agent_id": "i-agent"}, about(agent="i-agent")),
+        ({"kernel_id": "two words"}, {}),
+        ({}, {}),
+    ],
+)
+def test_a_route_names_by_its_variables(variables: dict[str, str], expected: dict[str, str]) -> None:
+    """A variable that may hold a name counts only when it looks like an ID."""
+    assert route_entities(variables) == expected
