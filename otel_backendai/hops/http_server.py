@@ -80,15 +80,15 @@ class _Answer:
     """What is known of the response to the current request.
 
     Attributes:
-        request_id: The ID that the response names. Not read from baggage: a handler may bind another one for a part
-            of its work.
+        names: The request ID that it names. Not read from baggage: a handler may bind another one for a part of its
+            work.
         status: The status code that went out, ``None`` before that.
     """
 
-    __slots__ = ("request_id", "status")
+    __slots__ = ("names", "status")
 
     def __init__(self) -> None:
-        self.request_id: str | None = None
+        self.names: str | None = None
         self.status: int | None = None
 
 
@@ -135,8 +135,8 @@ def _wrap_prepare_hook(original: Callable[..., Awaitable[None]]) -> Callable[...
                 answer = context_api.get_value(_ANSWER)
                 if isinstance(answer, _Answer):
                     answer.status = response.status
-                    if answer.request_id is not None:
-                        response.headers.setdefault(HEADER_RESPONSE_REQUEST_ID, answer.request_id)
+                    if answer.names is not None:
+                        response.headers.setdefault(HEADER_RESPONSE_REQUEST_ID, answer.names)
 
     return _prepare_hook
 
@@ -151,7 +151,7 @@ def _server_scope(request: Any, answer: _Answer) -> SpanScope:
     context, attributes, method, quiet = Context(), {}, "HTTP", True
     with _BEGIN:
         context, origin = with_request_id(extract_request_headers(request.headers), ORIGIN_HTTP)
-        answer.request_id = request_id.read(context)
+        answer.names = request_id.read(context)
         context = context_api.set_value(_ANSWER, answer, context)
         attributes = _request_attributes(request)
         method = str(attributes[HTTP_REQUEST_METHOD])
