@@ -195,6 +195,38 @@ def test_a_consumer_that_links_its_producer_is_as_good_as_a_child() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("template", "links", "sentence"),
+    [
+        ("do_schedule", [], ""),
+        ("kernel_started", [], "manager: no root span of a background run"),
+        ("do_schedule", [SpanLink(TRACE, "event-out")], "manager: no root span of a background run"),
+    ],
+)
+def test_the_handling_of_a_timers_event_is_a_background_run(
+    template: str, links: list[SpanLink], sentence: str
+) -> None:
+    """Sending it is noise without a span; another event without a sender has lost its trace, and is no run."""
+    handling = dataclasses.replace(
+        span("tick", "", "manager", "consumer", {"messaging.destination.template": template}, run=True), links=links
+    )
+    seen = extra(handling)(without("run")(GOOD))
+    assert "; ".join(judge(EXPECTED, seen)[Hop.BACKGROUND].problems) == sentence
+
+
+def test_a_run_that_a_call_started_keeps_its_request_id() -> None:
+    """A release whose timers find nothing to do still has runs in the background: those that calls start."""
+    expected = dataclasses.replace(EXPECTED, background=["agent"])
+    run = dataclasses.replace(span("clean", "call-in", "agent", "internal"), scope="otel_backendai.background")
+    seen = extra(run)(GOOD)
+    assert judge(expected, seen)[Hop.BACKGROUND] == Cell()
+    assert judge(expected, GOOD)[Hop.BACKGROUND].problems == ("agent: no background run below what started it",)
+    for lost in ("another", ""):
+        assert judge(expected, with_request_id("clean", lost)(seen))[Hop.BACKGROUND].problems == (
+            "agent: clean has not the request ID of what started it",
+        )
+
+
 @pytest.mark.parametrize("hop", Hop)
 def test_a_hop_for_which_nothing_is_expected_is_red(hop: Hop) -> None:
     """An empty list in hops.toml is a mistake, and no proof."""
