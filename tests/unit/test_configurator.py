@@ -56,7 +56,8 @@ def configured(
     code = SHOW if launcher else CONFIGURE + SHOW
     done = run_python(code, launcher, OTEL_PYTHON_CONFIGURATOR="backendai", **environment)
     assert done.returncode == 0, done.stderr
-    assert "Traceback" not in done.stderr, done.stderr
+    # Ours; the 1.39 train prints one of its own when its log handler starts a thread at the end of Python 3.12.
+    assert not any("otel_backendai" in traceback for traceback in done.stderr.split("Traceback")[1:]), done.stderr
     return json.loads(done.stdout.strip().splitlines()[-1]), done.stderr
 
 
