@@ -9,8 +9,10 @@ the components wrote meanwhile.
 
     . $REALSTACK_DIR/client.env
     $REALSTACK_DIR/venv/bin/python smoke.py [--only STEP,...] [--quiet] [--repeat N]
-                                           [--header "name: value"] [--keep]
+                                           [--header "name: value"] [--keep] [--report FILE]
 
+FILE gets a list of {title, journey, waits, seconds, error, note}, as JSON: `journey` is
+what the step is a part of, or "", and `waits` says that its time is that of a scheduler.
 Exits 1 if a step fails.
 """
 
@@ -19,6 +21,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import importlib
+import json
 import os
 import re
 import sys
@@ -47,12 +50,24 @@ class Run:
         self.repeat: int = args.repeat
         self.headers = {name.strip(): value.strip() for name, _, value in (h.partition(":") for h in args.header)}
         self.failed: list[str] = []
+        self.report: Path | None = args.report
+        self.steps: list[dict[str, object]] = []
+        self._journey = ""
 
     def want(self, name: str) -> bool:
         return not self.only or name in self.only
 
     @asynccontextmanager
-    async def step(self, title: str) -> AsyncIterator[dict[str, object]]:
+    async def journey(self, title: str) -> AsyncIterator[None]:
+        """Around the steps that are one thing to a user; what they have in common is a trace and a request ID."""
+        self._journey = title
+        try:
+            yield
+        finally:
+            self._journey = ""
+
+    @asynccontextmanager
+    async def step(self, title: str, waits: bool = False) -> AsyncIterator[dict[str, object]]:
         """Times one step; what is put into the yielded dict is printed with it."""
         sizes = {name: path.stat().st_size for name, path in LOGS.items() if path.exists()}
         note: dict[str, object] = {}
@@ -66,14 +81,30 @@ class Run:
             note["error"] = f"{type(e).__name__}: {e}"
             if not self.quiet:
                 traceback.print_exc()
-        took = (time.perf_counter() - t0) * 1000
+        took = time.perf_counter() - t0
         said = " ".join(f"{k}={v}" for k, v in note.items())
-        print(f"{verdict} {title:28} {took:8.1f} ms  {said}", flush=True)
+        print(f"{verdict} {title:28} {took * 1000:8.1f} ms  {said}", flush=True)
+        self.steps.append(
+            {
+                "title": title,
+                "journey": self._journey,
+                "waits": waits,
+                "seconds": took,
+                "error": str(note.get("error", "")),
+                "note": note,
+            }
+        )
+        self.write_report()
         if not self.quiet:
             await asyncio.sleep(0.3)  # the log lines come through another process
             for name, path in LOGS.items():
                 if path.exists():
                     self._show_log(name, path, sizes.get(name, 0))
+
+    def write_report(self) -> None:
+        """Write down what was done so far, if asked to."""
+        if self.report is not None:
+            self.report.write_text(json.dumps(self.steps, default=str))
 
     @staticmethod
     def _show_log(name: str, path: Path, start: int) -> None:
@@ -92,6 +123,7 @@ def parser() -> argparse.ArgumentParser:
     ap.add_argument("--keep", action="store_true", help="leave the session and the folder")
     ap.add_argument("--repeat", type=int, default=1)
     ap.add_argument("--header", action="append", default=[], help="on every API request")
+    ap.add_argument("--report", type=Path, help="file for what the steps did, see above")
     return ap
 
 

@@ -15,7 +15,7 @@ from rich.console import Console
 from tests.realstack.matrix.driving import drive
 from tests.realstack.matrix.expectation_file import read_expectation
 from tests.realstack.matrix.facts import facts_of
-from tests.realstack.matrix.judging import judge
+from tests.realstack.matrix.judging import judge, judge_journeys
 from tests.realstack.matrix.reading import observe
 from tests.realstack.matrix.report import Column, markdown, reasons, terminal_table
 from tests.realstack.stack.control import start, stop
@@ -61,9 +61,11 @@ def _run(stack: Stack, keep: bool) -> Column:
         since = time.time()
         steps = drive(stack)
         observation = observe(stack.desk_url, steps, since, stack.directory / "log")
-        cells = judge(read_expectation(stack.family_directory / "hops.toml"), observation)
+        expectation = read_expectation(stack.family_directory / "hops.toml")
         failed = [f"{step.title}: {step.error}" for step in steps if step.error]
-        return Column(facts_of(stack), cells, failed)
+        return Column(
+            facts_of(stack), judge(expectation, observation), failed, judge_journeys(expectation, observation)
+        )
     finally:
         if not keep:
             stop(stack)

@@ -7,9 +7,10 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from tests.realstack.matrix.observation import Expectation, Hop
+from tests.realstack.matrix.observation import Expectation, Hop, Journey
 
 _KEYS = ("http_in", "http_out", "websocket", "rpc", "event_out", "event_in", "background", "log_records")
+_JOURNEY_KEYS = ("calls", "websocket", "program")
 
 
 def read_expectation(path: Path) -> Expectation:
@@ -20,11 +21,20 @@ def read_expectation(path: Path) -> Expectation:
     """
     content: dict[str, Any] = tomllib.loads(path.read_text())
     absent = {Hop(name): str(reason).strip() for name, reason in content.pop("absent", {}).items()}
+    journeys = {title: _journey(path, title, entry) for title, entry in content.pop("journeys", {}).items()}
     if unknown := set(content) - set(_KEYS):
         raise ValueError(f"{path}: {', '.join(sorted(unknown))} is not known")
     if not all(absent.values()):
         raise ValueError(f"{path}: absent without a reason")
-    return Expectation(**{key: [_entry(entry) for entry in entries] for key, entries in content.items()}, absent=absent)
+    hops = {key: [_entry(entry) for entry in entries] for key, entries in content.items()}
+    return Expectation(**hops, absent=absent, journeys=journeys)
+
+
+def _journey(path: Path, title: str, content: dict[str, Any]) -> Journey:
+    if unknown := set(content) - set(_JOURNEY_KEYS):
+        raise ValueError(f"{path}: journey {title}: {', '.join(sorted(unknown))} is not known")
+    pairs = {key: [_entry(entry) for entry in content.get(key, ())] for key in ("calls", "websocket")}
+    return Journey(pairs["calls"], pairs["websocket"], program=bool(content.get("program")))
 
 
 def _entry(entry: Any) -> Any:

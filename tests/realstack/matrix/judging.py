@@ -13,6 +13,7 @@ from typing import Final
 
 from tests.realstack.matrix.judging_events import background, event_in, event_out
 from tests.realstack.matrix.judging_http import http_in, http_out, websocket
+from tests.realstack.matrix.judging_journeys import journey
 from tests.realstack.matrix.judging_logs import log_records
 from tests.realstack.matrix.judging_rpc import rpc_in, rpc_out
 from tests.realstack.matrix.observation import Expectation, Hop, Observation
@@ -48,4 +49,13 @@ def judge(expectation: Expectation, observation: Observation) -> dict[Hop, Cell]
         if hop in expectation.absent
         else Cell(tuple(problems_of(expectation, observation, tree)))
         for hop, problems_of in _JUDGES.items()
+    }
+
+
+def judge_journeys(expectation: Expectation, observation: Observation) -> dict[str, Cell]:
+    """The verdict on each journey that the release's scenario goes through, by its title."""
+    tree = SpanTree(observation)
+    return {
+        title: Cell(tuple(journey(title, expected, observation, tree)))
+        for title, expected in expectation.journeys.items()
     }

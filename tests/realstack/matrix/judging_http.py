@@ -4,7 +4,7 @@
 """HTTP in, HTTP out, WebSocket."""
 
 from otel_backendai.desk.model import Span
-from tests.realstack.matrix.observation import Expectation, Observation, component_of
+from tests.realstack.matrix.observation import Expectation, Observation, Step, component_of
 from tests.realstack.matrix.sentences import nothing_expected, some
 from tests.realstack.matrix.span_tree import SpanTree, is_http, overlapping, status_code
 
@@ -52,16 +52,22 @@ def http_out(expected: Expectation, observation: Observation, tree: SpanTree) ->
             is_http(span) and tree.in_step(span) and tree.continued(span, called) for span in tree.of(caller, "client")
         )
     ]
-    for step in observation.steps:
-        arrived = step.note.get("arrived")
-        ours = [
-            str(header).partition("=")[0]
-            for header in (arrived if isinstance(arrived, list) else [])
-            if str(header).lower().startswith(_OURS) or step.request_id in str(header)
-        ]
-        if ours:
-            problems.append(f"{step.title}: the user's program got {', '.join(ours)}")
+    problems += [
+        f"{step.title}: the user's program got {', '.join(ours)}"
+        for step in observation.steps
+        if (ours := ours_among_arrived(step))
+    ]
     return problems
+
+
+def ours_among_arrived(step: Step) -> list[str]:
+    """The names of our headers among those that a user's program got."""
+    arrived = step.note.get("arrived")
+    return [
+        str(header).partition("=")[0]
+        for header in (arrived if isinstance(arrived, list) else [])
+        if str(header).lower().startswith(_OURS) or step.request_id in str(header)
+    ]
 
 
 def websocket(expected: Expectation, _: Observation, tree: SpanTree) -> list[str]:
@@ -69,15 +75,20 @@ def websocket(expected: Expectation, _: Observation, tree: SpanTree) -> list[str
     return nothing_expected(expected.websocket) + [
         f"{caller} -> {called}: no upgrade that kept request ID and trace"
         for caller, called in expected.websocket
-        if not any(
-            tree.in_step(span)
-            and (above := tree.parent(span)) is not None
-            and above.kind == "client"
-            and component_of(above) == caller
-            # A handler that is cancelled because the caller hung up has no status to tell.
-            and 101 in (status_code(span), status_code(above))
-            for span in tree.of(called, "server")
-        )
+        if not any(tree.in_step(span) for span in upgrades(tree, caller, called))
+    ]
+
+
+def upgrades(tree: SpanTree, caller: str, called: str) -> list[Span]:
+    """The SERVER spans of ``called`` that stand for an upgrade (101) asked for by ``caller``."""
+    return [
+        span
+        for span in tree.of(called, "server")
+        if (above := tree.parent(span)) is not None
+        and above.kind == "client"
+        and component_of(above) == caller
+        # A handler that is cancelled because the caller hung up has no status to tell.
+        and 101 in (status_code(span), status_code(above))
     ]
 
 

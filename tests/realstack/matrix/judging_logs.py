@@ -3,8 +3,7 @@
 
 """Log records: at the receiver, and in the files that Backend.AI's own relay writes."""
 
-from otel_backendai.names import LOG_REQUEST_ID
-from tests.realstack.matrix.observation import Expectation, Observation, component_of, request_id_of
+from tests.realstack.matrix.observation import Expectation, Observation, component_of, named
 from tests.realstack.matrix.sentences import nothing_expected, some
 from tests.realstack.matrix.span_tree import SpanTree
 
@@ -19,12 +18,12 @@ def log_records(expected: Expectation, observation: Observation, _: SpanTree) ->
     by_trace = {step.trace_id: step for step in observation.steps}
     for component in expected.log_records:
         records = [record for record in observation.logs if component_of(record) == component]
-        named = [(record, str(record.attributes.get(LOG_REQUEST_ID) or request_id_of(record))) for record in records]
-        if not any(name in steps and record.trace_id == steps[name].trace_id for record, name in named):
+        ids = [(record, named(record)) for record in records]
+        if not any(name in steps and record.trace_id == steps[name].trace_id for record, name in ids):
             problems.append(f"{component}: no log record at the receiver with a request ID and the trace of the client")
         problems += some(
             f"{component}: a record of {record.logger} is in the client's trace without its request ID"
-            for record, name in named
+            for record, name in ids
             if record.trace_id in by_trace and name != by_trace[record.trace_id].request_id
         )
         if not any(request_id in line for line in observation.lines.get(component, ()) for request_id in steps):

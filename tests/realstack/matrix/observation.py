@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from otel_backendai.desk.model import LogLine, Span
-from otel_backendai.names import ATTRIBUTE_REQUEST_ID
+from otel_backendai.names import ATTRIBUTE_REQUEST_ID, LOG_REQUEST_ID
 
 _SERVICE_PREFIX = "backend.ai-"
 
@@ -29,13 +29,47 @@ class Hop(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One thing that the client did, under a request ID and in a trace of its own. ``error`` is "" when it worked."""
+    """One thing that the client did, under a request ID and in a trace of its own, or in those of its journey.
+
+    Attributes:
+        title: As the scenario calls it.
+        request_id: Bound by the client around the step.
+        trace_id: Of the client's span around the step.
+        error: What went wrong, "" when it worked.
+        note: What the scenario noted, above all ``arrived``: the headers that a user's program got.
+        journey: What the step is a part of, or "".
+        waits: Whether its time is that of a scheduler.
+        seconds: How long it took.
+    """
 
     title: str
     request_id: str
     trace_id: str
     error: str = ""
     note: Mapping[str, object] = field(default_factory=dict)
+    journey: str = ""
+    waits: bool = False
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Journey:
+    """What several steps that are one thing to a user have to show.
+
+    Attributes:
+        calls: Pairs of caller and called, over HTTP or RPC.
+        websocket: Pairs with an upgrade.
+        program: Whether it ends at a user's program, which tells what reached it.
+    """
+
+    calls: Sequence[tuple[str, str]]
+    websocket: Sequence[tuple[str, str]] = ()
+    program: bool = False
+
+    @property
+    def components(self) -> list[str]:
+        """All that serve a part of it."""
+        return sorted({called for _caller, called in [*self.calls, *self.websocket]})
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +77,7 @@ class Expectation:
     """Which components a release's scenario takes over each hop, from its ``hops.toml``.
 
     A component is a name, a pair is caller and called. ``absent`` gives the reason for each hop that the release or
-    its stack does not have.
+    its stack does not have; ``journeys`` are judged beside the hops, by their titles in the scenario.
     """
 
     http_in: Sequence[str] = ()
@@ -55,6 +89,7 @@ class Expectation:
     background: Sequence[tuple[str, str]] = ()
     log_records: Sequence[str] = ()
     absent: Mapping[Hop, str] = field(default_factory=dict)
+    journeys: Mapping[str, Journey] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +107,11 @@ class Observation:
     spans: Sequence[Span]
     logs: Sequence[LogLine] = ()
     lines: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+
+def named(item: Span | LogLine) -> str:
+    """The request ID that a span or a log record carries by any of our names, or ""."""
+    return str(item.attributes.get(LOG_REQUEST_ID) or request_id_of(item))
 
 
 def component_of(item: Span | LogLine) -> str:

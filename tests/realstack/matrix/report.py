@@ -15,16 +15,17 @@ from tests.realstack.matrix.observation import Hop
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """What came out for one release: ``problems`` are those of the run itself, beside the hops."""
+    """What came out for one release: ``problems`` are those of the run itself, beside the hops and the journeys."""
 
     facts: Facts
     cells: Mapping[Hop, Cell]
     problems: Sequence[str] = field(default=())
+    journeys: Mapping[str, Cell] = field(default_factory=dict)
 
     @property
     def is_green(self) -> bool:
         """Whether nothing is wrong."""
-        return not self.problems and not any(cell.problems for cell in self.cells.values())
+        return not self.problems and not any(cell.problems for cell in [*self.cells.values(), *self.journeys.values()])
 
 
 def cell_text(cell: Cell | None) -> str:
@@ -42,9 +43,9 @@ def reasons(columns: Sequence[Column]) -> list[tuple[str, str, list[str]]]:
     for column in columns:
         if column.problems:
             found.append((column.facts.release, "the run", list(column.problems)))
-        for hop, cell in column.cells.items():
+        for subject, cell in [*column.cells.items(), *column.journeys.items()]:
             if cell.problems or cell.not_applicable:
-                found.append((column.facts.release, str(hop), list(cell.problems) or [cell.not_applicable]))
+                found.append((column.facts.release, str(subject), list(cell.problems) or [cell.not_applicable]))
     return found
 
 
@@ -52,8 +53,10 @@ def terminal_table(columns: Sequence[Column]) -> Table:
     """The matrix with colours."""
     table = Table("", *(column.facts.release for column in columns))
     for hop in Hop:
-        texts = [cell_text(column.cells.get(hop)) for column in columns]
-        table.add_row(str(hop), *(f"[{text}]{text}[/]" if text in ("red", "green") else text for text in texts))
+        _coloured(table, str(hop), [cell_text(column.cells.get(hop)) for column in columns])
+    table.add_section()
+    for title in _journeys(columns):
+        _coloured(table, title, [cell_text(column.journeys.get(title)) for column in columns])
     return table
 
 
@@ -78,10 +81,25 @@ def markdown(columns: Sequence[Column], date: str) -> str:
         _row("OpenTelemetry", [column.facts.opentelemetry for column in columns]),
         *(_row(str(hop), [cell_text(column.cells.get(hop)) for column in columns]) for hop in Hop),
         "",
+        "Journeys, each inside one span of the client. Green: one trace, one request ID on every span, log record and",
+        "log line, through all components up to the user's program, and nothing of ours in what that program gets.",
+        "",
+        _row("", releases),
+        _row("---", ["---"] * len(columns)),
+        *(_row(title, [cell_text(column.journeys.get(title)) for column in columns]) for title in _journeys(columns)),
+        "",
     ]
     for release, subject, sentences in reasons(columns):
         lines += [f"- **{release}, {subject}**: {'; '.join(sentences)}"]
     return "\n".join(lines).rstrip("\n") + "\n"
+
+
+def _journeys(columns: Sequence[Column]) -> list[str]:
+    return list(dict.fromkeys(title for column in columns for title in column.journeys))
+
+
+def _coloured(table: Table, subject: str, texts: Sequence[str]) -> None:
+    table.add_row(subject, *(f"[{text}]{text}[/]" if text in ("red", "green") else text for text in texts))
 
 
 def _row(first: str, others: Sequence[str]) -> str:

@@ -44,6 +44,27 @@ async def until(session_id, wanted: set[str], limit: float = 60) -> list[str]:
     raise RuntimeError(f"wanted {wanted}, saw {seen}")
 
 
+def traced_headers(headers) -> list[str]:
+    words = ("x-request", "x-backend", "x-correlation", "trace", "baggage")
+    return sorted(f"{k}={v}" for k, v in headers if k.lower().startswith(words))
+
+
+async def start_app(run, api: AsyncSession, name: str) -> None:
+    """The app by the manager's own tunnel, a WebSocket that carries the bytes of a connection to it."""
+    async with run.step("session start-service") as note:
+        note.update(await api.ComputeSession(name).start_service("ttyd", login_session_token="x"))
+    async with run.step("app through a WebSocket") as note:
+        tunnel = Request("GET", f"/stream/session/{name}/httpproxy", params={"app": "ttyd"})
+        async with tunnel.connect_websocket() as ws:
+            await ws.send_bytes(b"GET / HTTP/1.1\r\nHost: stand-in\r\n\r\n")
+            answer = b""
+            while b"}" not in answer:
+                answer += await ws.raw_websocket.receive_bytes(timeout=10)
+            head, _, body = answer.partition(b"\r\n\r\n")
+            assert head.startswith(b"HTTP/1.1 200 OK"), head
+            note["arrived"] = traced_headers(json.loads(body)["headers"])
+
+
 async def drive(run, api: AsyncSession) -> None:
     tag = uuid.uuid4().hex[:8]
     if run.want("hello"):
@@ -56,7 +77,7 @@ async def drive(run, api: AsyncSession) -> None:
     if run.want("vfolder"):
         async with run.step("vfolder create") as note:
             note["id"] = (await api.VFolder.create(folder, usage_mode="general"))["id"]
-        async with run.step("vfolder upload (tus)") as note:
+        async with run.journey("folder upload"), run.step("vfolder upload (tus)"):
             with tempfile.TemporaryDirectory() as d:
                 src = Path(d) / "hello.txt"
                 src.write_bytes(os.urandom(100_000))
@@ -83,21 +104,15 @@ async def drive(run, api: AsyncSession) -> None:
             )
             note.update(id=sess.id, status=sess.status)
         if sess is not None:
-            async with run.step("session until RUNNING") as note:
+            async with run.step("session until RUNNING", waits=True) as note:
                 note["seen"] = await until(sess.id, {"RUNNING"})
             async with run.step("session execute") as note:
                 result = await api.ComputeSession(name).execute(code="print(1)", mode="query")
                 note.update(status=result["status"], console=result["console"])
-            async with run.step("session start-service") as note:
-                note.update(await api.ComputeSession(name).start_service("ttyd", login_session_token="x"))
-            async with run.step("app through a WebSocket") as note:
-                tunnel = Request("GET", f"/stream/session/{name}/httpproxy", params={"app": "ttyd"})
-                async with tunnel.connect_websocket() as ws:
-                    await ws.send_bytes(b"GET / HTTP/1.1\r\nHost: stand-in\r\n\r\n")
-                    note["answer"] = (await ws.raw_websocket.receive_bytes(timeout=10)).split(b"\r\n")[0].decode()
-                    assert note["answer"] == "HTTP/1.1 200 OK"
+            async with run.journey("app start"):
+                await start_app(run, api, name)
             if not run.keep:
-                async with run.step("session destroy") as note:
+                async with run.step("session destroy", waits=True) as note:
                     await api.ComputeSession(name).destroy()
                     note["seen"] = await until(sess.id, {"TERMINATED"})
 

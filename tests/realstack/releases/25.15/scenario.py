@@ -90,6 +90,15 @@ async def use_app(run, service: dict, session_id) -> None:
         await close_app(http, service["wsproxy_addr"], session_id)
 
 
+async def start_app(run, api: AsyncSession, name: str, session_id) -> None:
+    service = None
+    async with run.step("session start-service") as note:
+        service = await api.ComputeSession(name).start_service("ttyd", login_session_token="x")
+        note.update(service)
+    if service is not None:
+        await use_app(run, service, session_id)
+
+
 async def close_app(http: aiohttp.ClientSession, proxy: str, session_id) -> None:
     """Here: the coordinator takes the port back by itself, half a minute after its last use."""
 
@@ -106,7 +115,7 @@ async def drive(run, api: AsyncSession) -> None:
     if run.want("vfolder"):
         async with run.step("vfolder create") as note:
             note["id"] = (await api.VFolder.create(folder, usage_mode="general"))["id"]
-        async with run.step("vfolder upload (tus)") as note:
+        async with run.journey("folder upload"), run.step("vfolder upload (tus)"):
             await upload(api, folder, 100_000)
         async with run.step("vfolder list files") as note:
             items = (await api.VFolder(folder).list_files("."))["items"]
@@ -121,21 +130,17 @@ async def drive(run, api: AsyncSession) -> None:
             sess = await create(api, name, folder if run.want("vfolder") else None)
             note.update(id=sess.id, status=sess.status)
         if sess is not None:
-            async with run.step("session until RUNNING") as note:
+            async with run.step("session until RUNNING", waits=True) as note:
                 note["seen"] = await until(sess.id, {"RUNNING"})
             async with run.step("session execute") as note:
                 result = await api.ComputeSession(name).execute(code="print(1)", mode="query")
                 note.update(status=result["status"], console=result["console"])
                 assert result["status"] == "finished"
             if run.want("app"):
-                service = None
-                async with run.step("session start-service") as note:
-                    service = await api.ComputeSession(name).start_service("ttyd", login_session_token="x")
-                    note.update(service)
-                if service is not None:
-                    await use_app(run, service, sess.id)
+                async with run.journey("app start"):
+                    await start_app(run, api, name, sess.id)
             if not run.keep:
-                async with run.step("session destroy") as note:
+                async with run.step("session destroy", waits=True) as note:
                     await api.ComputeSession(name).destroy()
                     note["seen"] = await until(sess.id, {"TERMINATED"})
 
@@ -163,9 +168,9 @@ async def drive_web(run, api: AsyncSession) -> None:
         sess = await create(api, name, folder)
         note.update(id=sess.id, status=sess.status)
     if sess is not None:
-        async with run.step("web: session until RUNNING") as note:
+        async with run.step("web: session until RUNNING", waits=True) as note:
             note["seen"] = await until(sess.id, {"RUNNING"})
-        async with run.step("web: session destroy") as note:
+        async with run.step("web: session destroy", waits=True) as note:
             await api.ComputeSession(name).destroy()
             note["seen"] = await until(sess.id, {"TERMINATED"})
     async with run.step("web: vfolder delete"):

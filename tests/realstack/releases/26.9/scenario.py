@@ -130,7 +130,7 @@ async def drive(run, api: AsyncSession) -> None:
     if run.want("vfolder"):
         async with run.step("vfolder create") as note:
             note["id"] = (await api.VFolder.create(folder, usage_mode="general"))["id"]
-        async with run.step("vfolder upload (tus)"):
+        async with run.journey("folder upload"), run.step("vfolder upload (tus)"):
             with tempfile.TemporaryDirectory() as d:
                 src = Path(d) / "hello.txt"
                 src.write_bytes(os.urandom(100_000))
@@ -158,7 +158,7 @@ async def drive(run, api: AsyncSession) -> None:
             note.update(id=sess.id, status=sess.status)
         if sess is not None:
             session = api.ComputeSession(name)
-            async with run.step("session until RUNNING") as note:
+            async with run.step("session until RUNNING", waits=True) as note:
                 note["seen"] = await until(sess.id, {"RUNNING"})
             async with run.step("session execute") as note:
                 result = await session.execute(code="print(1)", mode="query")
@@ -166,9 +166,10 @@ async def drive(run, api: AsyncSession) -> None:
             async with run.step("session logs") as note:
                 note["logs"] = (await session.get_logs())["result"]["logs"]
             if run.want("app"):
-                await use_app(run, session, sess.id, "ttyd")
+                async with run.journey("app start"):
+                    await use_app(run, session, sess.id, "ttyd")
             if not run.keep:
-                async with run.step("session destroy") as note:
+                async with run.step("session destroy", waits=True) as note:
                     await session.destroy()
                     note["seen"] = await until(sess.id, {"TERMINATED"})
 
