@@ -195,6 +195,25 @@ def test_a_consumer_that_links_its_producer_is_as_good_as_a_child() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("template", "links", "sentence"),
+    [
+        ("do_schedule", [], ""),
+        ("kernel_started", [], "manager: no root span of a background run"),
+        ("do_schedule", [SpanLink(TRACE, "event-out")], "manager: no root span of a background run"),
+    ],
+)
+def test_the_handling_of_a_timers_event_is_a_background_run(
+    template: str, links: list[SpanLink], sentence: str
+) -> None:
+    """Sending it is noise without a span; another event without a sender has lost its trace, and is no run."""
+    handling = dataclasses.replace(
+        span("tick", "", "manager", "consumer", {"messaging.destination.template": template}, run=True), links=links
+    )
+    seen = extra(handling)(without("run")(GOOD))
+    assert "; ".join(judge(EXPECTED, seen)[Hop.BACKGROUND].problems) == sentence
+
+
 @pytest.mark.parametrize("hop", Hop)
 def test_a_hop_for_which_nothing_is_expected_is_red(hop: Hop) -> None:
     """An empty list in hops.toml is a mistake, and no proof."""

@@ -52,7 +52,7 @@ def background(expected: Expectation, observation: Observation, tree: SpanTree) 
     problems = nothing_expected(expected.background)
     known = {step.request_id for step in observation.steps}
     for component, reached in expected.background:
-        runs = [span for span in tree.of(component, "internal") if is_background(span)]
+        runs = [span for kind in ("internal", "consumer") for span in tree.of(component, kind) if is_background(span)]
         ids = [request_id_of(run) for run in runs]
         if not runs:
             problems.append(f"{component}: no root span of a background run")
