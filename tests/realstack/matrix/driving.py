@@ -1,13 +1,14 @@
 # Copyright The otel-backendai Authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""Runs a release's scenario with the plugin in the client, each step under a request ID of its own."""
+"""Runs a release's scenario: with the plugin in the client, each step under a request ID of its own, or without."""
 
 import json
 import os
 import subprocess
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from tests.realstack.matrix.observation import Step
 from tests.realstack.stack.control import client_environment, client_telemetry
@@ -22,15 +23,28 @@ def drive(stack: Stack) -> list[Step]:
     Raises:
         StackError: The client ended before its first step.
     """
-    environment = os.environ | client_environment(stack) | client_telemetry(stack)
-    bin_directory = stack.python.parent
+    command = [stack.python.parent / "opentelemetry-instrument", stack.python, HERE / "drive.py"]
+    return [Step(**step) for step in _report(stack, command, client_telemetry(stack))]
+
+
+def drive_without(stack: Stack) -> list[Step]:
+    """The same without the plugin in the client: its steps have neither request ID nor trace.
+
+    Raises:
+        StackError: As :func:`drive`.
+    """
+    steps = _report(stack, [stack.python, HERE / "smoke.py"], {})
+    return [Step(request_id="", trace_id="", **step) for step in steps]
+
+
+def _report(stack: Stack, command: list[Path], more: dict[str, str]) -> list[dict[str, Any]]:
+    environment = os.environ | client_environment(stack) | more
     with tempfile.TemporaryDirectory() as directory:
         report = Path(directory, "steps.json")
-        command = [bin_directory / "opentelemetry-instrument", stack.python, HERE / "drive.py"]
         done = subprocess.run([*command, "--quiet", "--report", report], env=environment, timeout=_TIMEOUT, check=False)
         if not report.exists():
             raise StackError(f"the client of {stack.release} ended with {done.returncode}, see above")
-        steps = [Step(**step) for step in json.loads(report.read_text())]
-    if done.returncode and not any(step.error for step in steps):
+        steps: list[dict[str, Any]] = json.loads(report.read_text())
+    if done.returncode and not any(step["error"] for step in steps):
         raise StackError(f"the client of {stack.release} ended with {done.returncode}, see above")
     return steps

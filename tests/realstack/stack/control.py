@@ -6,10 +6,11 @@
 import os
 import subprocess
 import sys
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Final
 
-from tests.realstack.stack.plugin import changed_versions, write_requirements
+from tests.realstack.stack.plugin import changed_versions, plugin_requirements, write_requirements
 from tests.realstack.stack.settings import HERE, ROOT, Stack, StackError
 
 # A first start downloads and compiles everything.
@@ -26,21 +27,51 @@ def start(stack: Stack) -> None:
     """
     stack.directory.mkdir(parents=True, exist_ok=True)
     plugin = write_requirements(stack)
-    environment = telemetry(stack) | {
-        "REALSTACK_REQUIREMENTS": str(plugin),
-        "REALSTACK_DESK": str(Path(sys.executable).parent / "otel-backendai"),
-        "LAUNCH_PREFIX": os.environ.get("LAUNCH_PREFIX", "opentelemetry-instrument"),
-    }
-    _script("up.sh", "--install", stack=stack, more=environment, timeout=_INSTALL_TIMEOUT)
+    _script("up.sh", "--install", stack=stack, more=_environment(stack), timeout=_INSTALL_TIMEOUT)
     if changed := changed_versions(stack, plugin):
         raise StackError(f"the plugin changes packages of {stack.release}: {'; '.join(changed)}")
     sys.stdout.write(f"The wheel changes no package of {stack.release}.\n")
+    _script("up.sh", stack=stack, more=_environment(stack), timeout=_START_TIMEOUT)
+
+
+def relaunch(stack: Stack, plugged: Collection[str], more: Mapping[str, str] | None = None) -> None:
+    """Start the components of a running stack anew, the named ones with the plugin and the others without.
+
+    Args:
+        stack: What :func:`start` has started; its databases and its desk go on.
+        plugged: Names of components.
+        more: Further variables for ``up.sh``.
+
+    Raises:
+        StackError: A name is not known, or a component does not start.
+    """
+    known = components(stack)
+    if unknown := set(plugged) - set(known):
+        raise StackError(f"{stack.release} has no component {', '.join(sorted(unknown))}")
+    stop(stack, *known)
+    environment = _environment(stack)
+    prefix = environment["LAUNCH_PREFIX"]
+    environment |= {"LAUNCH_PREFIX": "", **(more or {})}
+    environment |= {f"LAUNCH_PREFIX_{name.upper().replace('-', '_')}": prefix for name in plugged}
     _script("up.sh", stack=stack, more=environment, timeout=_START_TIMEOUT)
+
+
+def components(stack: Stack) -> list[str]:
+    """The names of the components of a stack that has been up."""
+    return client_environment(stack)["REALSTACK_COMPONENTS"].split()
 
 
 def stop(stack: Stack, *names: str) -> None:
     """Stop the named components, or everything; what does not run is left."""
     _script("down.sh", *names, stack=stack, more={}, timeout=_STOP_TIMEOUT)
+
+
+def _environment(stack: Stack) -> dict[str, str]:
+    return telemetry(stack) | {
+        "REALSTACK_REQUIREMENTS": str(plugin_requirements(stack)),
+        "REALSTACK_DESK": str(Path(sys.executable).parent / "otel-backendai"),
+        "LAUNCH_PREFIX": os.environ.get("LAUNCH_PREFIX", "opentelemetry-instrument"),
+    }
 
 
 def telemetry(stack: Stack) -> dict[str, str]:

@@ -32,9 +32,14 @@ def write_requirements(stack: Stack) -> Path:
             shutil.rmtree(wheels, ignore_errors=True)
             kept.parent.mkdir(parents=True)
             shutil.copyfile(wheel, kept)
-    requirements = stack.directory / "plugin.txt"
+    requirements = plugin_requirements(stack)
     requirements.write_text(f"otel-backendai @ {kept.as_uri()}\n")
     return requirements
+
+
+def plugin_requirements(stack: Stack) -> Path:
+    """Where that requirement file is."""
+    return stack.directory / "plugin.txt"
 
 
 def changed_versions(stack: Stack, plugin: Path) -> list[str]:

@@ -1,0 +1,39 @@
+# Copyright The otel-backendai Authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""The figures behind `make bench-releases`."""
+
+import dataclasses
+
+import pytest
+
+from tests.realstack.matrix.observation import Step
+from tests.realstack.pairs.figures import Pairs, differences, figures, step_figures
+
+
+def run(request: float, wait: float) -> list[Step]:
+    return [Step("create", "", "", seconds=request), Step("until RUNNING", "", "", seconds=wait, waits=True)]
+
+
+PAIRS = Pairs("26.9.6", [run(0.1, 8.0), run(0.2, 9.0), run(0.3, 9.5)], [run(0.2, 9.0), run(0.3, 9.0), run(9.0, 9.0)])
+
+
+def test_ratios_are_those_of_medians() -> None:
+    """One run beside others on a busy machine does not move a ratio; waiting and requests are told apart."""
+    whole, requests, waits = figures(PAIRS)
+    assert (requests.without, requests.with_plugin, requests.ratio) == pytest.approx((0.2, 0.3, 1.5))
+    assert (waits.without, waits.with_plugin, waits.ratio) == pytest.approx((9.0, 9.0, 1.0))
+    assert (whole.without, whole.with_plugin, whole.ratio) == pytest.approx((9.2, 9.3, 9.3 / 9.2))
+    assert [figure.what for figure in step_figures(PAIRS)] == ["create", "until RUNNING"]
+
+
+def test_runs_that_went_the_same_way_have_no_difference() -> None:
+    """Times alone make no difference; there is no assertion on them."""
+    assert differences(PAIRS) == []
+
+
+def test_a_step_that_fails_or_lacks_on_one_side_is_told() -> None:
+    """With the plugin the scenario has to pass exactly as without it."""
+    failed = [dataclasses.replace(run(1, 1)[0], error="refused")]
+    told = differences(Pairs("26.9.6", PAIRS.without, [failed]))
+    assert told == ["create fails with the plugin: refused", "the runs did not go through the same steps"]
