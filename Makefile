@@ -16,7 +16,7 @@ INSTALLED := $(VENV)/.installed
 CONSTRAIN := $(if $(CONSTRAINTS),-c $(CONSTRAINTS))
 
 .PHONY: help demo test check format bench picture jaeger-picture backends test-backends resolve test-trains scale-out \
-	stack stack-down test-releases test-wheels bench-releases wheel clean
+	stack stack-down test-releases test-wheels bench-releases test-mixed wheel clean
 
 help:
 	@echo "make demo           start the example cluster, run its flows, print what was seen"
@@ -33,6 +33,7 @@ help:
 	@echo "make stack-down     stop it"
 	@echo "make test-releases  every hop in released Backend.AI, as a matrix into docs/compatibility.md: RELEASES=\"26.9.6 23.9.10\""
 	@echo "make test-wheels    tests against released Backend.AI, RELEASES='26.9.6 23.9.10' (needs redis-server)"
+	@echo "make test-mixed     RELEASE=$(RELEASE) with the plugin in some components only, into docs/compatibility.md too"
 	@echo "make bench-releases the same scenario without and with the plugin, as ratios of time: RELEASES=\"26.9.6 23.9.10\""
 	@echo "make picture        docs/request.png: the desk's page of one request (needs Chromium)"
 	@echo "make jaeger-picture docs/jaeger-*.png: the same in Jaeger's own pages (needs Chromium, Go, and JAEGER_UI=DIR:"
@@ -102,6 +103,9 @@ test-releases: $(INSTALLED)
 
 test-wheels:
 	tests/releases/run.sh $(or $(RELEASES),26.9.6 26.8.3 26.4.16 25.15.12 24.3.11 23.9.10)
+
+test-mixed: $(INSTALLED)
+	@$(BIN)/python -m tests.realstack.mixed "$(RELEASE)" $(if $(STACK_DIR),--dir "$(STACK_DIR)")
 
 bench-releases: $(INSTALLED)
 	@$(BIN)/python -m tests.realstack.pairs $(RELEASES) $(if $(STACK_DIR),--dir "$(STACK_DIR)")

@@ -16,12 +16,11 @@ from tests.realstack.matrix.driving import drive
 from tests.realstack.matrix.expectation_file import read_expectation
 from tests.realstack.matrix.facts import facts_of
 from tests.realstack.matrix.judging import judge, judge_journeys
+from tests.realstack.matrix.page import PAGE, write_section
 from tests.realstack.matrix.reading import observe
 from tests.realstack.matrix.report import Column, markdown, reasons, terminal_table
 from tests.realstack.stack.control import start, stop
-from tests.realstack.stack.settings import ROOT, Stack, StackError, newest_releases, stack_of
-
-_PAGE = ROOT / "docs" / "compatibility.md"
+from tests.realstack.stack.settings import Stack, StackError, newest_releases, stack_of
 
 
 def main() -> None:
@@ -29,7 +28,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.realstack.matrix")
     parser.add_argument("releases", nargs="*", help="versions or families [default: all]")
     parser.add_argument("--dir", default="", help="the stacks live below; by default in the user's cache")
-    parser.add_argument("--page", type=Path, default=_PAGE, help="file to write [default: docs/compatibility.md]")
+    parser.add_argument("--page", type=Path, default=PAGE, help="file to write [default: docs/compatibility.md]")
     parser.add_argument("--keep", action="store_true", help="leave the last stack running")
     arguments = parser.parse_args()
     columns: list[Column] = []
@@ -50,7 +49,8 @@ def main() -> None:
     for failure in failures:
         console.print(failure, markup=False, highlight=False)
     if columns:
-        arguments.page.write_text(markdown(columns, datetime.now(UTC).strftime("%Y-%m-%d")))
+        today = datetime.now(UTC).strftime("%Y-%m-%d")
+        write_section(arguments.page, "Hops and journeys", markdown(columns, today))
     sys.exit(bool(failures) or not all(column.is_green for column in columns))
 
 

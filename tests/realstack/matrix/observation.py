@@ -77,7 +77,8 @@ class Expectation:
     """Which components a release's scenario takes over each hop, from its ``hops.toml``.
 
     A component is a name, a pair is caller and called. ``absent`` gives the reason for each hop that the release or
-    its stack does not have; ``journeys`` are judged beside the hops, by their titles in the scenario.
+    its stack does not have; ``journeys`` are judged beside the hops, by their titles in the scenario. ``native_rpc``:
+    whether the release's own RPC carries a request ID and a trace.
     """
 
     http_in: Sequence[str] = ()
@@ -90,6 +91,7 @@ class Expectation:
     log_records: Sequence[str] = ()
     absent: Mapping[Hop, str] = field(default_factory=dict)
     journeys: Mapping[str, Journey] = field(default_factory=dict)
+    native_rpc: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,8 +41,12 @@ def observe(desk_url: str, steps: Sequence[Step], since: float, log_directory: P
         for item in view["traces"]:
             spans |= {(span["trace_id"], span["span_id"]): read_desk_span(span, {}) for span in item["spans"]}
         logs += [read_desk_log(line, {}) for line in view["logs"]]
-    lines = {path.stem: path.read_text(errors="replace").splitlines() for path in log_directory.glob("*.log")}
-    return Observation(steps, list(spans.values()), logs, lines)
+    return Observation(steps, list(spans.values()), logs, log_lines(log_directory))
+
+
+def log_lines(log_directory: Path) -> dict[str, list[str]]:
+    """The lines of each component's log file, of its last start."""
+    return {path.stem: path.read_text(errors="replace").splitlines() for path in log_directory.glob("*.log")}
 
 
 def _trace_ids(desk_url: str, since: float) -> list[str]:

@@ -61,7 +61,7 @@ def terminal_table(columns: Sequence[Column]) -> Table:
 
 
 def markdown(columns: Sequence[Column], date: str) -> str:
-    """The page: versions, matrix, reasons.
+    """The section of the page: versions, matrix, journeys, reasons.
 
     Args:
         columns: One per release, in the order in which they are shown.
@@ -69,8 +69,6 @@ def markdown(columns: Sequence[Column], date: str) -> str:
     """
     releases = [column.facts.release for column in columns]
     lines = [
-        "# Compatibility",
-        "",
         f"Written by `make test-releases` on {date}: released Backend.AI from PyPI as running clusters, the plugin",
         "from a wheel of the tree in every component, requests under known request IDs, judged by what a receiver got",
         "([how](../tests/realstack/README.md)). Green: spans, parents, request IDs and log lines of a hop were seen.",

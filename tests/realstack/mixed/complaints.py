@@ -1,0 +1,40 @@
+# Copyright The otel-backendai Authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""What components complain about in their logs, told apart from what they complain about anyway."""
+
+import re
+from collections.abc import Mapping, Sequence
+
+from tests.realstack.matrix.sentences import some
+
+_COMPLAINT = re.compile(r"\b(WARNING|ERROR|CRITICAL)\b|^Traceback|^\w+(\.\w+)*(Error|Exception)\b")
+# What differs between two runs in which the same thing happens.
+_TAG = re.compile(r" \[request_id=[^\]]*\]$")  # what the plugin adds
+_VARIABLE = (
+    re.compile(r"\b[0-9a-fA-F]{8}-?(?:[0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}\b"),
+    re.compile(r"\b(?=[a-z]*\d)[0-9a-z]{7,}\b"),
+    re.compile(r"0x[0-9a-f]+|\d+"),
+)
+
+
+def complaints(lines: Sequence[str]) -> list[str]:
+    """The warnings, errors and exceptions among ``lines``, without what differs each time, each one once."""
+    return list(dict.fromkeys(_general(line) for line in lines if _COMPLAINT.search(line)))
+
+
+def new_complaints(before: Mapping[str, Sequence[str]], after: Mapping[str, Sequence[str]]) -> list[str]:
+    """What components complain about in ``after`` and none of them did in ``before``; both are lines by component."""
+    known = {general for lines in before.values() for general in complaints(lines)}
+    return [
+        sentence
+        for name, lines in sorted(after.items())
+        for sentence in some(f"{name}: {general}" for general in complaints(lines) if general not in known)
+    ]
+
+
+def _general(line: str) -> str:
+    line = _TAG.sub("", line)
+    for pattern in _VARIABLE:
+        line = pattern.sub("#", line)
+    return line.strip()
