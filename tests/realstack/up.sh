@@ -11,8 +11,7 @@ set -euo pipefail
 T0=$(date +%s)
 . "$(dirname -- "${BASH_SOURCE[0]}")/lib.sh"
 
-mkdir -p "$RUN" "$LOG" "$CONF" "$DATA" "$REALSTACK_DIR/ipc"
-chmod 755 "$REALSTACK_DIR" "$DATA"
+mkdir -p "$REALSTACK_DIR"
 # two releases in one directory would share databases which they cannot share
 was=$(cat "$REALSTACK_DIR/release" 2>/dev/null || echo "$RELEASE")
 [ "$was" = "$RELEASE" ] || die "$REALSTACK_DIR belongs to $was: take another REALSTACK_DIR, or down.sh --wipe it first"
@@ -23,6 +22,8 @@ if [ -f "$REALSTACK_DIR/ports" ] && [ "$(cat "$REALSTACK_DIR/ports")" != "$BASE"
 fi
 echo "$RELEASE" >"$REALSTACK_DIR/release"
 echo "$BASE" >"$REALSTACK_DIR/ports"
+mkdir -p "$RUN" "$LOG" "$CONF" "$DATA" "$REALSTACK_DIR/ipc"
+chmod 755 "$REALSTACK_DIR" "$DATA"
 
 # --- 1. programs: all that are missing are named at once ------------------------
 
