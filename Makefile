@@ -10,6 +10,8 @@ RELEASE ?= 26.9.6
 STACK_DIR ?=
 # The releases of resolve and of test-releases; all that they know when empty.
 RELEASES ?=
+# The page that test-releases and test-mixed write.
+PAGE ?= docs/compatibility.md
 
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
@@ -99,13 +101,13 @@ stack-down: $(INSTALLED)
 	@$(BIN)/python -m tests.realstack.stack down "$(RELEASE)" --dir "$(STACK_DIR)"
 
 test-releases: $(INSTALLED)
-	@$(BIN)/python -m tests.realstack.matrix $(RELEASES) $(if $(STACK_DIR),--dir "$(STACK_DIR)")
+	@$(BIN)/python -m tests.realstack.matrix $(RELEASES) --page "$(PAGE)" $(if $(STACK_DIR),--dir "$(STACK_DIR)")
 
 test-wheels:
 	tests/releases/run.sh $(or $(RELEASES),26.9.6 26.8.3 26.4.16 25.15.12 24.3.11 23.9.10)
 
 test-mixed: $(INSTALLED)
-	@$(BIN)/python -m tests.realstack.mixed "$(RELEASE)" $(if $(STACK_DIR),--dir "$(STACK_DIR)")
+	@$(BIN)/python -m tests.realstack.mixed "$(RELEASE)" --page "$(PAGE)" $(if $(STACK_DIR),--dir "$(STACK_DIR)")
 
 bench-releases: $(INSTALLED)
 	@$(BIN)/python -m tests.realstack.pairs $(RELEASES) $(if $(STACK_DIR),--dir "$(STACK_DIR)")

@@ -55,7 +55,8 @@ GOOD = Observation(
     spans=[
         span("journey", "", "client", "internal", {}),
         span("start-out", "journey", "client", "client", HTTP),
-        span("start-in", "start-out", "manager", "server", HTTP),
+        span("start-in", "start-out", "manager", "server", HTTP | {"http.response.status_code": 200}),
+        span("hung-up", "start-out", "manager", "server", HTTP),
         span("call-out", "start-in", "manager", "client", {}),
         span("call-in", "call-out", "agent", "server", {}),
         span("ws-out", "journey", "client", "client", HTTP),

@@ -3,9 +3,12 @@
 
 """Event out, event in, background."""
 
+from otel_backendai.names import INSTRUMENTATION_NAME
 from tests.realstack.matrix.observation import Expectation, Observation, component_of, request_id_of
 from tests.realstack.matrix.sentences import nothing_expected, some
 from tests.realstack.matrix.span_tree import SpanTree, is_background
+
+_BACKGROUND_SCOPE = f"{INSTRUMENTATION_NAME}.background"
 
 
 def event_out(expected: Expectation, _: Observation, tree: SpanTree) -> list[str]:
@@ -48,17 +51,40 @@ def event_in(expected: Expectation, _: Observation, tree: SpanTree) -> list[str]
 
 
 def background(expected: Expectation, observation: Observation, tree: SpanTree) -> list[str]:
-    """Each component has background runs as roots, each under an ID of its own, and one reaches the other component."""
+    """Runs of timers are roots, each under an ID of its own, and one reaches the other component of its pair.
+
+    Of a component without another, whose runs are started by requests: each is below what started it, under its ID.
+    """
     problems = nothing_expected(expected.background)
-    known = {step.request_id for step in observation.steps}
-    for component, reached in expected.background:
-        runs = [span for kind in ("internal", "consumer") for span in tree.of(component, kind) if is_background(span)]
-        ids = [request_id_of(run) for run in runs]
-        if not runs:
-            problems.append(f"{component}: no root span of a background run")
-            continue
-        if "" in ids or len(ids) != len(set(ids)) or known & set(ids):
-            problems.append(f"{component}: background runs without request IDs of their own")
-        if not any(component_of(span) == reached and request_id_of(span) in ids for span in tree.spans):
-            problems.append(f"{component}: no background run under whose request ID {reached} did something")
+    for entry in expected.background:
+        problems += (
+            _started_by_requests(entry, tree)
+            if isinstance(entry, str)
+            else _started_by_timers(*entry, observation, tree)
+        )
     return problems
+
+
+def _started_by_timers(component: str, reached: str, observation: Observation, tree: SpanTree) -> list[str]:
+    known = {step.request_id for step in observation.steps}
+    runs = [span for kind in ("internal", "consumer") for span in tree.of(component, kind) if is_background(span)]
+    ids = [request_id_of(run) for run in runs]
+    if not runs:
+        return [f"{component}: no root span of a background run"]
+    problems = []
+    if "" in ids or len(ids) != len(set(ids)) or known & set(ids):
+        problems.append(f"{component}: background runs without request IDs of their own")
+    if not any(component_of(span) == reached and request_id_of(span) in ids for span in tree.spans):
+        problems.append(f"{component}: no background run under whose request ID {reached} did something")
+    return problems
+
+
+def _started_by_requests(component: str, tree: SpanTree) -> list[str]:
+    runs = [span for span in tree.of(component, "internal") if span.scope == _BACKGROUND_SCOPE]
+    if not any(tree.in_step(run) for run in runs):
+        return [f"{component}: no background run under a request ID of the client"]
+    return some(
+        f"{component}: {run.name} has not the request ID of what started it"
+        for run in runs
+        if (above := tree.parent(run)) is not None and request_id_of(run) != request_id_of(above)
+    )

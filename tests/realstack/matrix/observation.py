@@ -87,7 +87,7 @@ class Expectation:
     rpc: Sequence[tuple[str, str]] = ()
     event_out: Sequence[str] = ()
     event_in: Sequence[str] = ()
-    background: Sequence[tuple[str, str]] = ()
+    background: Sequence[str | tuple[str, str]] = ()
     log_records: Sequence[str] = ()
     absent: Mapping[Hop, str] = field(default_factory=dict)
     journeys: Mapping[str, Journey] = field(default_factory=dict)

@@ -87,6 +87,8 @@ def _without(component: str, expected: Expectation) -> Expectation:
         rpc=pairs(expected.rpc),
         event_out=names(expected.event_out),
         event_in=names(expected.event_in),
-        background=pairs(expected.background),
+        background=[
+            entry for entry in expected.background if component not in ((entry,) if isinstance(entry, str) else entry)
+        ],
         log_records=names(expected.log_records),
     )
