@@ -165,6 +165,17 @@ def test_what_gets_lost_turns_a_mixed_cluster_red(title: str, change: Change, se
     assert sentence in "; ".join(problems(title, change(GOOD[title])))
 
 
+def test_only_an_app_proxy_with_the_plugin_keeps_headers_from_programs() -> None:
+    """One without it passes on what the client sends, whoever else has the plugin."""
+    for title, expected in (
+        ("manager only", []),
+        ("all but the storage-proxy", ["HTTP out: a step: the user's program"]),
+    ):
+        steps = [dataclasses.replace(GOOD[title].steps[0], note={"arrived": [f"X-Request-ID={ID}"]})]
+        told = problems(title, dataclasses.replace(GOOD[title], steps=steps))
+        assert [problem.partition(" got ")[0] for problem in told] == expected
+
+
 def test_an_agent_is_asked_for_the_clients_id_only_where_the_release_carries_it() -> None:
     """Before 26.9 nothing native crosses the RPC: the agent's request IDs are its own."""
     old = dataclasses.replace(EXPECTED, native_rpc=False)

@@ -22,7 +22,13 @@ def nothing_from(plain: Sequence[str], observation: Observation) -> list[str]:
 
 
 def manager_alone(_: Expectation, observation: Observation) -> list[str]:
-    """Requests to the manager, its own events and records, and its calls to an agent that does not continue them."""
+    """Requests to the manager, its own events and records, and its calls to an agent that does not continue them.
+
+    What reaches a user's program is not asked for: an app proxy without the plugin passes on all that the client sends.
+    """
+    observation = dataclasses.replace(
+        observation, steps=[dataclasses.replace(step, note={}) for step in observation.steps]
+    )
     tree = SpanTree(observation)
     expected = Expectation(
         http_in=["manager"],
