@@ -66,7 +66,7 @@ GOOD = Observation(
     lines={
         "manager": ["started", f"INFO aiohttp.access POST {TAG}", "INFO aiohttp.access of another request"],
         "agent": [f"INFO rpc::start_service {TAG}"],
-        "worker": [f"INFO worker, which keeps no access log {TAG}"],
+        "worker": ["INFO aiohttp.access of another request", f"INFO worker, of the journey {TAG}"],
     },
 )
 

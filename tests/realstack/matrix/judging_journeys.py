@@ -77,9 +77,13 @@ def _lines(
             yield f"{component}: no line in its log file with its request ID"
         if any(trace_id in line and request_id not in line for line in lines):
             yield f"{component}: a line in its log file names its trace without its request ID"
-        # A handler that was cancelled because the caller hung up has no status, and aiohttp writes no line for it.
+        # aiohttp writes no line for a handler that is cancelled when its caller hangs up, as a WebSocket may;
+        # a span without a status tells of another such handler.
         served = sum(
-            is_http(span) and span.kind == "server" and component_of(span) == component and status_code(span) > 0
+            is_http(span)
+            and span.kind == "server"
+            and component_of(span) == component
+            and status_code(span) not in (0, 101)
             for span in spans
         )
         told = sum(request_id in line for line in lines if _ACCESS in line)
