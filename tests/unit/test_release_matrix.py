@@ -214,21 +214,17 @@ def test_the_handling_of_a_timers_event_is_a_background_run(
     assert "; ".join(judge(EXPECTED, seen)[Hop.BACKGROUND].problems) == sentence
 
 
-def test_a_run_that_a_request_started_keeps_its_request_id() -> None:
-    """A release whose timers find nothing to do still has runs in the background: those that requests start."""
+def test_a_run_that_a_call_started_keeps_its_request_id() -> None:
+    """A release whose timers find nothing to do still has runs in the background: those that calls start."""
     expected = dataclasses.replace(EXPECTED, background=["agent"])
     run = dataclasses.replace(span("clean", "call-in", "agent", "internal"), scope="otel_backendai.background")
-    assert judge(expected, extra(run)(GOOD))[Hop.BACKGROUND] == Cell()
-    for lost in (GOOD, with_request_id("clean", "another")(extra(run)(GOOD))):
-        assert judge(expected, lost)[Hop.BACKGROUND].problems == (
-            "agent: no background run under a request ID of the client",
+    seen = extra(run)(GOOD)
+    assert judge(expected, seen)[Hop.BACKGROUND] == Cell()
+    assert judge(expected, GOOD)[Hop.BACKGROUND].problems == ("agent: no background run below what started it",)
+    for lost in ("another", ""):
+        assert judge(expected, with_request_id("clean", lost)(seen))[Hop.BACKGROUND].problems == (
+            "agent: clean has not the request ID of what started it",
         )
-    second = with_request_id("again", "another")(
-        extra(run, dataclasses.replace(run, span_id="again", name="again"))(GOOD)
-    )
-    assert judge(expected, second)[Hop.BACKGROUND].problems == (
-        "agent: again has not the request ID of what started it",
-    )
 
 
 @pytest.mark.parametrize("hop", Hop)

@@ -53,14 +53,12 @@ def event_in(expected: Expectation, _: Observation, tree: SpanTree) -> list[str]
 def background(expected: Expectation, observation: Observation, tree: SpanTree) -> list[str]:
     """Runs of timers are roots, each under an ID of its own, and one reaches the other component of its pair.
 
-    Of a component without another, whose runs are started by requests: each is below what started it, under its ID.
+    Of a component without another, whose runs are started by calls: each is below what started it, under its ID.
     """
     problems = nothing_expected(expected.background)
     for entry in expected.background:
         problems += (
-            _started_by_requests(entry, tree)
-            if isinstance(entry, str)
-            else _started_by_timers(*entry, observation, tree)
+            _started_by_others(entry, tree) if isinstance(entry, str) else _started_by_timers(*entry, observation, tree)
         )
     return problems
 
@@ -79,12 +77,13 @@ def _started_by_timers(component: str, reached: str, observation: Observation, t
     return problems
 
 
-def _started_by_requests(component: str, tree: SpanTree) -> list[str]:
+def _started_by_others(component: str, tree: SpanTree) -> list[str]:
     runs = [span for span in tree.of(component, "internal") if span.scope == _BACKGROUND_SCOPE]
-    if not any(tree.in_step(run) for run in runs):
-        return [f"{component}: no background run under a request ID of the client"]
+    started = [(run, above) for run in runs if (above := tree.parent(run)) is not None]
+    if not started:
+        return [f"{component}: no background run below what started it"]
     return some(
         f"{component}: {run.name} has not the request ID of what started it"
-        for run in runs
-        if (above := tree.parent(run)) is not None and request_id_of(run) != request_id_of(above)
+        for run, above in started
+        if not request_id_of(run) or request_id_of(run) != request_id_of(above)
     )

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from tests.realstack.matrix.driving import drive, drive_without
@@ -40,7 +41,7 @@ def main() -> None:
         sys.exit(f"{arguments.release}: {error}")
     table = Table("the plugin on", arguments.release)
     for verdict in verdicts:
-        table.add_row(verdict.title, "[red]red[/]" if verdict.problems else "[green]green[/]")
+        table.add_row(escape(verdict.title), "[red]red[/]" if verdict.problems else "[green]green[/]")
     console.print(table)
     for verdict in verdicts:
         for problem in verdict.problems:
@@ -63,8 +64,8 @@ def _run(stack: Stack) -> list[Verdict]:
         for case in CASES:
             if case.needs_native and not expected.native_rpc:
                 continue
-            since = time.time()
             relaunch(stack, case.plugged(names), case.variables)
+            since = time.time()  # after what the components of the case before sent at their end
             steps: list[Step] = drive(stack)
             observation = observe(stack.desk_url, steps, since, stack.directory / "log")
             after = {name: observation.lines[name] for name in names}
