@@ -208,6 +208,7 @@ def test_a_complaint_that_nobody_had_before_is_told_with_its_component() -> None
 def test_the_page_keeps_what_other_commands_wrote(tmp_path: Path) -> None:
     """Each command replaces its own section."""
     page = tmp_path / "page.md"
+    page.touch()
     write_section(page, "Hops", "old\n")
     write_section(page, "Mixed clusters", section("26.9.6", [Verdict("agent only", "calls", ["lost"])], "2026-11-23"))
     write_section(page, "Hops", "new\n")

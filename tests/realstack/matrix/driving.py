@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,17 +28,21 @@ def drive(stack: Stack) -> list[Step]:
     return [Step(**step) for step in _report(stack, command, client_telemetry(stack))]
 
 
-def drive_without(stack: Stack) -> list[Step]:
+def drive_without(stack: Stack, *options: str) -> list[Step]:
     """The same without the plugin in the client: its steps have neither request ID nor trace.
+
+    Args:
+        stack: A running stack.
+        options: Of ``smoke.py``.
 
     Raises:
         StackError: As :func:`drive`.
     """
-    steps = _report(stack, [stack.python, HERE / "smoke.py"], {})
+    steps = _report(stack, [stack.python, HERE / "smoke.py", *options], {})
     return [Step(request_id="", trace_id="", **step) for step in steps]
 
 
-def _report(stack: Stack, command: list[Path], more: dict[str, str]) -> list[dict[str, Any]]:
+def _report(stack: Stack, command: Sequence[Path | str], more: dict[str, str]) -> list[dict[str, Any]]:
     environment = os.environ | client_environment(stack) | more
     with tempfile.TemporaryDirectory() as directory:
         report = Path(directory, "steps.json")

@@ -15,8 +15,8 @@ _HEADING: Final = "\n## "
 
 def write_section(path: Path, heading: str, text: str) -> None:
     """Replace the section with that heading in a page, or append it; the others stay as they are."""
-    page = path.read_text() if path.exists() else _TITLE + "\n"
-    path.write_text(with_section(page, heading, text))
+    page = path.read_text() if path.exists() else ""
+    path.write_text(with_section(page or _TITLE + "\n", heading, text))
 
 
 def with_section(page: str, heading: str, text: str) -> str:

@@ -3,8 +3,8 @@
 
 """``make bench-releases``: the same scenario in the same stack, without and with the plugin in every component.
 
-The components are started anew for each run, in turns, and driven once before the run that counts. The client runs
-without the plugin both times: what is compared is the cluster.
+The components are started anew for each run, in turns, and driven once before the run that counts; then the short
+requests are repeated. The client runs without the plugin both times: what is compared is the cluster.
 """
 
 import argparse
@@ -15,10 +15,13 @@ from pathlib import Path
 from rich.console import Console
 
 from tests.realstack.matrix.driving import drive_without
-from tests.realstack.matrix.observation import Step
-from tests.realstack.pairs.figures import Pairs, differences, figures, step_figures, table
+from tests.realstack.pairs.figures import Pairs, differences, figures, request_figures, table
 from tests.realstack.stack.control import components, relaunch, start, stop
 from tests.realstack.stack.settings import Stack, StackError, stack_of
+
+# Parts of the scenario (its STEPS) that need no session; a release without one of them goes on with the others.
+_SHORT = "hello,web,vfolder"
+_REPEATED = 10
 
 
 def main() -> None:
@@ -42,7 +45,12 @@ def main() -> None:
             otherwise.append(f"{release}: {error}")
             continue
         console.print(table(f"{release}: medians of {arguments.pairs} runs", figures(pairs)))
-        console.print(table(f"{release}: step by step", step_figures(pairs)))
+        console.print(
+            table(
+                f"{release}: requests without a session, each {_REPEATED * arguments.pairs} times",
+                request_figures(pairs),
+            )
+        )
         otherwise += [f"{release}: {difference}" for difference in differences(pairs)]
     for sentence in otherwise:
         console.print(sentence, markup=False, highlight=False)
@@ -51,19 +59,18 @@ def main() -> None:
 
 def _measure(stack: Stack, number: int) -> Pairs:
     stop(stack)  # what a wheel before this one left running
+    pairs = Pairs(stack.release)
     try:
         start(stack)
-        everything = components(stack)
-        without: list[list[Step]] = []
-        with_plugin: list[list[Step]] = []
+        sides = [(pairs.without, []), (pairs.with_plugin, components(stack))]
         for turn in range(number):
             # In turns of which goes first: what warms up or fills up over time shall not favour one side.
-            sides = [(without, []), (with_plugin, everything)]
             for runs, plugged in sides if turn % 2 == 0 else reversed(sides):
                 relaunch(stack, plugged)
                 drive_without(stack)
-                runs.append(drive_without(stack))
-        return Pairs(stack.release, without, with_plugin)
+                runs.scenarios.append(drive_without(stack))
+                runs.requests.extend(drive_without(stack, "--only", _SHORT, "--repeat", str(_REPEATED)))
+        return pairs
     finally:
         stop(stack)
 

@@ -4,8 +4,7 @@
 """Times of the same scenario without and with the plugin, as medians and their ratio."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, field
 from statistics import median
 
 from rich.table import Table
@@ -16,12 +15,25 @@ Steps = Sequence[Step]
 
 
 @dataclass(frozen=True, slots=True)
+class Runs:
+    """What one side of a comparison did.
+
+    Attributes:
+        scenarios: Whole runs of the scenario.
+        requests: The steps of the scenario that are short and need no session, many times over.
+    """
+
+    scenarios: list[Steps] = field(default_factory=list)
+    requests: list[Step] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
 class Pairs:
-    """The runs of one release. Both hold the same number of runs, in the order in which they were made."""
+    """The runs of one release."""
 
     release: str
-    without: Sequence[Steps]
-    with_plugin: Sequence[Steps]
+    without: Runs = field(default_factory=Runs)
+    with_plugin: Runs = field(default_factory=Runs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,30 +51,40 @@ class Figure:
 
 
 def figures(pairs: Pairs) -> list[Figure]:
-    """The whole scenario, its parts that are requests, and those that wait for a scheduler."""
+    """The whole scenario, its parts that are requests, those that wait for a scheduler, and the repeated requests."""
     return [
-        _figure(pairs, "whole scenario", lambda step: True),
-        _figure(pairs, "steps that are requests", lambda step: not step.waits),
-        _figure(pairs, "steps that wait for a scheduler", lambda step: step.waits),
+        _of_scenarios("whole scenario", pairs, lambda step: True),
+        _of_scenarios("steps that wait for a scheduler", pairs, lambda step: step.waits),
+        _of_scenarios("steps that are requests", pairs, lambda step: not step.waits),
+        Figure(
+            "requests without a session, repeated",
+            sum(figure.without for figure in request_figures(pairs)),
+            sum(figure.with_plugin for figure in request_figures(pairs)),
+        ),
     ]
 
 
-def step_figures(pairs: Pairs) -> list[Figure]:
-    """Each step by itself, in the order of the scenario."""
-    titles = dict.fromkeys(step.title for run in [*pairs.without, *pairs.with_plugin] for step in run)
-    return [_figure(pairs, title, partial(_is_titled, title)) for title in titles]
+def request_figures(pairs: Pairs) -> list[Figure]:
+    """Each repeated request by itself, in the order of the scenario."""
+
+    def middle(runs: Runs, title: str) -> float:
+        return median([step.seconds for step in runs.requests if step.title == title] or [0.0])
+
+    titles = dict.fromkeys(step.title for runs in (pairs.without, pairs.with_plugin) for step in runs.requests)
+    return [Figure(title, middle(pairs.without, title), middle(pairs.with_plugin, title)) for title in titles]
 
 
 def differences(pairs: Pairs) -> list[str]:
     """What went otherwise with the plugin than without: steps that failed, or that one side alone went through."""
+    sides = (("without", pairs.without), ("with", pairs.with_plugin))
     found = [
         f"{step.title} fails {how} the plugin: {step.error}"
-        for how, runs in (("without", pairs.without), ("with", pairs.with_plugin))
-        for run in runs
-        for step in run
+        for how, runs in sides
+        for steps in [*runs.scenarios, runs.requests]
+        for step in steps
         if step.error
     ]
-    ways = {tuple(step.title for step in run) for run in [*pairs.without, *pairs.with_plugin]}
+    ways = {tuple(step.title for step in steps) for _how, runs in sides for steps in runs.scenarios}
     if len(ways) > 1:
         found.append("the runs did not go through the same steps")
     return list(dict.fromkeys(found))
@@ -72,16 +94,12 @@ def table(title: str, rows: Sequence[Figure]) -> Table:
     """Milliseconds and ratios for a terminal."""
     made = Table("", "without, ms", "with, ms", "ratio", title=title)
     for row in rows:
-        made.add_row(row.what, f"{row.without * 1000:.0f}", f"{row.with_plugin * 1000:.0f}", f"{row.ratio:.2f}")
+        made.add_row(row.what, f"{row.without * 1000:.1f}", f"{row.with_plugin * 1000:.1f}", f"{row.ratio:.2f}")
     return made
 
 
-def _is_titled(title: str, step: Step) -> bool:
-    return step.title == title
-
-
-def _figure(pairs: Pairs, what: str, wanted: Callable[[Step], bool]) -> Figure:
-    def middle(runs: Sequence[Steps]) -> float:
-        return median(sum(step.seconds for step in run if wanted(step)) for run in runs)
+def _of_scenarios(what: str, pairs: Pairs, wanted: Callable[[Step], bool]) -> Figure:
+    def middle(runs: Runs) -> float:
+        return median(sum(step.seconds for step in steps if wanted(step)) for steps in runs.scenarios)
 
     return Figure(what, middle(pairs.without), middle(pairs.with_plugin))
