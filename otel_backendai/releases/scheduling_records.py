@@ -1,0 +1,96 @@
+# Copyright The otel-backendai Authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""What the scheduler of 26.4 to 26.9 writes down about a session in a tick, as spans of the session's trace.
+
+Its recorders keep phases and steps with their times, results and reasons ("no resources"). A session that waits is
+looked at in every tick: what says the same as the time before makes no spans again.
+"""
+
+import functools
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+from opentelemetry import context as context_api
+from opentelemetry.context import Context
+from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode, set_span_in_context
+from opentelemetry.util.types import AttributeValue
+
+from otel_backendai import request_id
+from otel_backendai.guard import Guard
+from otel_backendai.hops import deferred
+from otel_backendai.hops.deferred import HOP, Kept, sessions
+from otel_backendai.hops.recent import Recent
+from otel_backendai.hops.span_scope import clean_text
+from otel_backendai.names import ATTRIBUTE_REQUEST_ID, ATTRIBUTE_SESSION_ID, ATTRIBUTE_SESSION_REASON
+
+_RECORD = Guard("scheduling records")
+
+# By session: what was said the last time.
+_told: Recent[str, tuple[object, ...]] = Recent(deferred.DEFAULT_LIMIT)
+
+
+@HOP.wraps("ai.backend.manager.sokovan.recorder.pool", "RecordPool.__init__")
+def _wrap_pool(original: Callable[..., None]) -> Callable[..., None]:
+    # The first that a manager sees of a session which another one made: asked for before it is acted on.
+    @functools.wraps(original)
+    def __init__(self: Any, *args: Any, **kwargs: Any) -> None:  # noqa: N807  # the target's name
+        original(self, *args, **kwargs)
+        if HOP.active and deferred.is_shared(context_api.get_current()):
+            with _RECORD:
+                for session in self._recorders:
+                    sessions.find(str(session))
+
+    return __init__
+
+
+@HOP.wraps("ai.backend.manager.sokovan.recorder.recorder", "TransitionRecorder.build_execution_record")
+def _wrap_build(original: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(original)
+    def build_execution_record(self: Any, *args: Any, **kwargs: Any) -> Any:
+        record = original(self, *args, **kwargs)
+        if HOP.active and deferred.is_shared(context_api.get_current()):
+            with _RECORD:
+                _tell(str(self.entity_id), record)
+        return record
+
+    return build_execution_record
+
+
+def _tell(session: str, record: Any) -> None:
+    said = tuple(
+        (part.name, str(part.status), part.detail) for phase in record.phases for part in (phase, *phase.steps)
+    )
+    if not said or _told.get(session) == said:
+        return
+    _told.put(session, said)
+    sessions.when_found(session, functools.partial(_spans, session, record))
+
+
+def _spans(session: str, record: Any, kept: Kept) -> None:
+    context, links = deferred.context_of(kept)
+    attributes: dict[str, AttributeValue] = {ATTRIBUTE_SESSION_ID: session}
+    request = request_id.read(context)
+    if request is not None:
+        attributes[ATTRIBUTE_REQUEST_ID] = request
+    for phase in record.phases:
+        span = _span(phase, context, attributes, links)
+        for step in phase.steps:
+            _span(step, set_span_in_context(span, context), attributes, []).end(_nanoseconds(step.ended_at))
+        span.end(_nanoseconds(phase.ended_at))
+
+
+def _span(part: Any, context: Context, attributes: dict[str, AttributeValue], links: list[Link]) -> Span:
+    more = dict(attributes)
+    if part.detail:
+        more[ATTRIBUTE_SESSION_REASON] = clean_text(str(part.detail))
+    name = f"scheduler {clean_text(str(part.name))}"
+    span = HOP.tracer.start_span(name, context, SpanKind.INTERNAL, more, links, _nanoseconds(part.started_at))
+    if str(part.status) == "failed":
+        span.set_status(Status(StatusCode.ERROR, clean_text(str(part.detail or ""))))
+    return span
+
+
+def _nanoseconds(at: datetime) -> int:
+    return int(at.timestamp() * 1e9)
