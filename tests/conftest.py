@@ -15,11 +15,20 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import SpanKind
 
 from otel_backendai import guard
-from otel_backendai.hops import background, contrib_server, events, http_client, http_server, logs, rpc
+from otel_backendai.hops import background, contrib_server, deferred, events, http_client, http_server, logs, rpc
 from otel_backendai.releases import request_context
 from otel_backendai.sdk.span_processor import equip
 
-HOPS = (http_server.HOP, http_client.HOP, rpc.HOP, events.HOP, background.HOP, logs.HOP, request_context.HOP)
+HOPS = (
+    http_server.HOP,
+    http_client.HOP,
+    rpc.HOP,
+    events.HOP,
+    background.HOP,
+    deferred.HOP,
+    logs.HOP,
+    request_context.HOP,
+)
 
 
 class Telemetry:
@@ -52,6 +61,7 @@ def leaves_no_trace(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Restore what a test may change, and fail the test that left a context attached or a hop on."""
     monkeypatch.setattr(guard, "strict", True)
     monkeypatch.setattr(rpc, "entities_of", None)
+    monkeypatch.setattr(deferred, "sessions", deferred.Sessions(deferred.DEFAULT_LIMIT, deferred.DEFAULT_TTL))
     environment = dict(os.environ)
     propagator = propagate.get_global_textmap()
     before = context_api.get_current()

@@ -33,3 +33,7 @@ class Recent(Generic[K, V]):
         self._entries.move_to_end(key)
         while len(self._entries) > self._limit:
             self._entries.popitem(last=False)
+
+    def clear(self) -> None:
+        """Take all entries out."""
+        self._entries.clear()

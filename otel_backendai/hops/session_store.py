@@ -26,6 +26,7 @@ PAUSE = 10.0
 # Seconds without an order after which thread and connection go.
 IDLE = 30.0
 LOG_INTERVAL = 60.0
+THREAD_NAME = "otel-backendai-sessions"
 
 # A redis-py client, asked for in the thread.
 Connect = Callable[[], Any]
@@ -47,6 +48,11 @@ class SessionStore:
         self._thread: threading.Thread | None = None
         self._paused_until = 0.0
         self._logged_at = -LOG_INTERVAL
+
+    @property
+    def waiting(self) -> int:
+        """How many orders wait to be done."""
+        return self._orders.qsize()
 
     def write(self, key: str, value: str, seconds: int) -> None:
         """Leave ``value`` under ``key`` for so many seconds, some time soon, if possible."""
@@ -72,7 +78,7 @@ class SessionStore:
                 self._report("more than it can take")
                 return
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="otel-backendai-sessions", daemon=True)
+                self._thread = threading.Thread(target=self._run, name=THREAD_NAME, daemon=True)
                 self._thread.start()
 
     def _run(self) -> None:

@@ -17,7 +17,7 @@ from opentelemetry.trace import Link, SpanKind, get_current_span
 from otel_backendai.guard import Guard
 from otel_backendai.hops import deferred
 from otel_backendai.hops.background import function_name
-from otel_backendai.hops.deferred import HOP, session_scope, sessions
+from otel_backendai.hops.deferred import HOP, session_scope
 from otel_backendai.hops.span_scope import SpanScope
 from otel_backendai.names import CODE_FUNCTION_NAME
 from otel_backendai.releases import session_statuses
@@ -125,7 +125,7 @@ def _pull_scope(pulled: list[str], attributes: dict[str, str]) -> SpanScope | No
     """One session's pull is in its trace; one for several is nobody's, and linked to each."""
     if len(pulled) == 1:
         return session_scope("pull images", pulled[0], attributes)
-    found = [kept for kept in map(sessions.find, pulled) if kept is not None]
+    found = [kept for kept in map(deferred.sessions.find, pulled) if kept is not None]
     requests = [get_current_span(kept.context).get_span_context() for kept in found]
     links = [Link(request) for request in requests if request.is_valid]
     if not links:

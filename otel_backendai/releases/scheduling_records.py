@@ -20,7 +20,7 @@ from opentelemetry.util.types import AttributeValue
 from otel_backendai import request_id
 from otel_backendai.guard import Guard
 from otel_backendai.hops import deferred
-from otel_backendai.hops.deferred import HOP, Kept, sessions
+from otel_backendai.hops.deferred import HOP, Kept
 from otel_backendai.hops.recent import Recent
 from otel_backendai.hops.span_scope import clean_text
 from otel_backendai.names import ATTRIBUTE_REQUEST_ID, ATTRIBUTE_SESSION_ID, ATTRIBUTE_SESSION_REASON
@@ -40,7 +40,7 @@ def _wrap_pool(original: Callable[..., None]) -> Callable[..., None]:
         if HOP.active and deferred.is_shared(context_api.get_current()):
             with _RECORD:
                 for session in self._recorders:
-                    sessions.find(str(session))
+                    deferred.sessions.find(str(session))
 
     return __init__
 
@@ -58,6 +58,11 @@ def _wrap_build(original: Callable[..., Any]) -> Callable[..., Any]:
     return build_execution_record
 
 
+def forget() -> None:
+    """Tell everything anew."""
+    _told.clear()
+
+
 def _tell(session: str, record: Any) -> None:
     said = tuple(
         (part.name, str(part.status), part.detail) for phase in record.phases for part in (phase, *phase.steps)
@@ -65,7 +70,7 @@ def _tell(session: str, record: Any) -> None:
     if not said or _told.get(session) == said:
         return
     _told.put(session, said)
-    sessions.when_found(session, functools.partial(_spans, session, record))
+    deferred.sessions.when_found(session, functools.partial(_spans, session, record))
 
 
 def _spans(session: str, record: Any, kept: Kept) -> None:

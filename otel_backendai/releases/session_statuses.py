@@ -19,7 +19,7 @@ from opentelemetry.util.types import AttributeValue
 from otel_backendai import request_id
 from otel_backendai.guard import Guard
 from otel_backendai.hops import deferred
-from otel_backendai.hops.deferred import HOP, Kept, sessions
+from otel_backendai.hops.deferred import HOP, Kept
 from otel_backendai.hops.span_scope import clean_text
 from otel_backendai.names import (
     ATTRIBUTE_REQUEST_ID,
@@ -91,13 +91,13 @@ def _adopt(session: str, status: str, current: str | None) -> None:
     """What a request does with a session is that request's: creation at first, its end by another one later on."""
     if status not in (PENDING, TERMINATING):
         return
-    kept = sessions.find(session)
+    kept = deferred.sessions.find(session)
     if kept is None or request_id.read(kept.context) != current:
         deferred.remember(session, PENDING if kept is None and status == PENDING else None)
 
 
 def _change(session: str, status: str, at: float, reason: object, *, ends: bool) -> None:
-    sessions.when_found(session, partial(_changed, session, status, at, reason, ends))
+    deferred.sessions.when_found(session, partial(_changed, session, status, at, reason, ends))
 
 
 def _changed(session: str, status: str, at: float, reason: object, ends: bool, kept: Kept) -> None:
