@@ -25,19 +25,12 @@ from otel_backendai.names import (
     ATTRIBUTE_SESSION_NEXT_STATUS,
     ATTRIBUTE_SESSION_STATUS,
 )
-from otel_backendai.releases import scheduling_records
 from tests.conftest import Telemetry
 from tests.releases.bus import FAMILY, Bus, session_class
 
 EVENTS_PER_STATUS = pytest.mark.families("23.9", "24.3")
 TRANSITIONS = pytest.mark.families("25.15", "26.4", "26.8", "26.9")
 RECORDERS = pytest.mark.families("26.4", "26.8", "26.9")
-
-
-@pytest.fixture(autouse=True)
-def _no_sessions(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(deferred, "sessions", deferred.Sessions(1000, 60))
-    scheduling_records.forget()
 
 
 def attribute(span: ReadableSpan, name: str) -> Any:
@@ -75,7 +68,7 @@ async def tell(bus: Bus, session: uuid.UUID, status: str) -> None:
     if FAMILY < (25, 6):
         name = {"PENDING": "Enqueued", "RUNNING": "Started"}.get(status, status.capitalize())
         arguments = (session, "creation") if status not in ("TERMINATING", "TERMINATED") else (session,)
-        await bus.producer.produce_event(session_class(f"Session{name}")(*arguments))
+        await bus.producer.produce_event(session_class(name)(*arguments))
         return
     module = importlib.import_module("ai.backend.common.events.event_types.session.broadcast")
     event = module.SchedulingBroadcastEvent(
