@@ -81,6 +81,7 @@ TARGETS: tuple[tuple[str, str], ...] = (
     ("ai.backend.logging.utils", "_log_context_fields"),
     ("ai.backend.manager.clients.agent.pool", "AgentClientPool._check_all_health"),
     ("ai.backend.manager.repositories.scheduler.repository", "SchedulerRepository.enqueue_session_from_spec"),
+    ("ai.backend.manager.repositories.scheduler.repository", "SchedulerRepository.mark_sessions_terminating"),
     ("ai.backend.manager.sokovan.recorder.pool", "RecordPool.__init__"),
     ("ai.backend.manager.sokovan.recorder.recorder", "TransitionRecorder.build_execution_record"),
     ("ai.backend.manager.sokovan.scheduler.coordinator", "ScheduleCoordinator._execute_single_hook"),

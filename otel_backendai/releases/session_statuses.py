@@ -54,13 +54,26 @@ def sent(name: str, event: Any) -> None:
     """Note an event that this process sends, in the context that it is sent in; before it is sent."""
     with _NOTE:
         status = _status(name, event)
-        session = entity_text(getattr(event, "session_id", None))
-        if status is None or session is None or not HOP.active:
+        if status is not None:
+            changed(getattr(event, "session_id", None), status, getattr(event, "reason", None))
+
+
+def changed(session: object, status: str, reason: object = None) -> None:
+    """Note that this process has changed a session's status, in the context that it did so in.
+
+    Args:
+        session: The session's ID.
+        status: The status that it is in now.
+        reason: What the release says about it, a text if anything.
+    """
+    with _NOTE:
+        text = entity_text(session)
+        if text is None or not HOP.active:
             return
         context = context_api.get_current()
         if not deferred.is_anyones(context):
-            _adopt(session, status, request_id.read(context))
-        _change(session, status, time.time(), getattr(event, "reason", None), ends=True)
+            _adopt(text, status, request_id.read(context))
+        _change(text, status, time.time(), reason, ends=True)
 
 
 def arrived(name: str, event: Any) -> None:
