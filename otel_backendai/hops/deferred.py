@@ -64,12 +64,13 @@ class _Asked:
     """A session that the store was asked about, and who waits for the answer."""
 
     at: float
+    times: int = 1
     waiting: list[Callable[[Kept], None]] = field(default_factory=list)
 
 
-# A context that nobody kept is asked for again after this time, in seconds: the writer may have been behind us.
+# A context that nobody kept is asked for once more after this time, in seconds: the writer may have been behind us.
 _ASK_AGAIN: Final = 5.0
-_MAX_WAITING: Final = 64
+_MAX_WAITING: Final = 16
 
 
 def _number(setting: str, default: int) -> int:
@@ -137,10 +138,12 @@ class Sessions:
             return
         with self._lock:
             asked = self._asked.get(session)
-            is_due = asked is None or now - asked.at > _ASK_AGAIN
-            if asked is None or is_due:
+            is_due = asked is None
+            if asked is None:
                 asked = _Asked(now)
                 self._asked.put(session, asked)
+            elif asked.times == 1 and now - asked.at > _ASK_AGAIN:
+                is_due, asked.times = True, 2
             if act is not None and len(asked.waiting) < _MAX_WAITING:
                 asked.waiting.append(act)
         if is_due:

@@ -3,8 +3,8 @@
 
 """What the scheduler of 26.4 to 26.9 writes down about a session in a tick, as spans of the session's trace.
 
-Its recorders keep phases and steps with their times, results and reasons ("no resources"). A session that waits is
-looked at in every tick: what says the same as the time before makes no spans again.
+Its recorders keep phases and steps with their times, results and reasons ("no resources"). A session is looked at by
+several of them in every tick: what was said of it before makes no spans again, nor does what is said while it runs.
 """
 
 import functools
@@ -27,8 +27,9 @@ from otel_backendai.names import ATTRIBUTE_REQUEST_ID, ATTRIBUTE_SESSION_ID, ATT
 
 _RECORD = Guard("scheduling records")
 
-# By session: what was said the last time.
-_told: Recent[str, tuple[object, ...]] = Recent(deferred.DEFAULT_LIMIT)
+# What was said of which session; some ten things are said of one on its way.
+_told: Recent[tuple[object, ...], bool] = Recent(10 * deferred.DEFAULT_LIMIT)
+_RUNNING = "RUNNING"
 
 
 @HOP.wraps("ai.backend.manager.sokovan.recorder.pool", "RecordPool.__init__")
@@ -64,16 +65,22 @@ def forget() -> None:
 
 
 def _tell(session: str, record: Any) -> None:
-    said = tuple(
-        (part.name, str(part.status), part.detail) for phase in record.phases for part in (phase, *phase.steps)
-    )
-    if not said or _told.get(session) == said:
+    parts = [part for phase in record.phases for part in (phase, *phase.steps)]
+    if not parts:
         return
-    _told.put(session, said)
-    deferred.sessions.when_found(session, functools.partial(_spans, session, record))
+    said = (session, *((part.name, part.detail if _failed(part) else "") for part in parts))
+    if not _told.get(said):
+        _told.put(said, True)
+        deferred.sessions.when_found(session, functools.partial(_spans, session, record))
+
+
+def _failed(part: Any) -> bool:
+    return str(part.status) == "failed"
 
 
 def _spans(session: str, record: Any, kept: Kept) -> None:
+    if kept.status == _RUNNING:
+        return
     context, links = deferred.context_of(kept)
     attributes: dict[str, AttributeValue] = {ATTRIBUTE_SESSION_ID: session}
     request = request_id.read(context)
@@ -92,7 +99,7 @@ def _span(part: Any, context: Context, attributes: dict[str, AttributeValue], li
         more[ATTRIBUTE_SESSION_REASON] = clean_text(str(part.detail))
     name = f"scheduler {clean_text(str(part.name))}"
     span = HOP.tracer.start_span(name, context, SpanKind.INTERNAL, more, links, _nanoseconds(part.started_at))
-    if str(part.status) == "failed":
+    if _failed(part):
         span.set_status(Status(StatusCode.ERROR, clean_text(str(part.detail or ""))))
     return span
 
