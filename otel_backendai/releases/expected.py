@@ -80,6 +80,8 @@ TARGETS: tuple[tuple[str, str], ...] = (
     ("ai.backend.logging.otel", "instrument_aiohttp_client"),
     ("ai.backend.logging.utils", "_log_context_fields"),
     ("ai.backend.manager.clients.agent.pool", "AgentClientPool._check_all_health"),
+    ("ai.backend.manager.registry", "AgentRegistry.create_cluster"),
+    ("ai.backend.manager.registry", "AgentRegistry.create_session"),
     ("ai.backend.manager.repositories.scheduler.repository", "SchedulerRepository.enqueue_session_from_spec"),
     ("ai.backend.manager.repositories.scheduler.repository", "SchedulerRepository.mark_sessions_terminating"),
     ("ai.backend.manager.sokovan.recorder.pool", "RecordPool.__init__"),

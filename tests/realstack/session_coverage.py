@@ -17,8 +17,9 @@ _STATUS_NAME = "session "
 class Coverage:
     """What the spans of one request say about one session.
 
-    ``share`` is the part of the time between ``start`` and ``end`` (nanoseconds) in which a span other than the
-    request's own runs, ``without_statuses`` the same by spans which are no status either.
+    ``traces`` leaves out work for several requests at once, whose root links to each of them. ``share`` is the part of
+    the time between ``start`` and ``end`` (nanoseconds) in which a span other than the request's own runs,
+    ``without_statuses`` the same by spans which are no status either.
     """
 
     traces: int
@@ -44,9 +45,10 @@ def coverage(spans: Sequence[Span], request: str, end: int) -> Coverage | None:
         return None
     first = min(servers, key=lambda span: span.start_ns)
     rest = [span for span in own if span is not first and span.start_ns >= first.start_ns]
+    shared = {span.trace_id for span in own if not span.parent_span_id and len(span.links) > 1}
     statuses = sorted((span for span in rest if _is_status(span)), key=lambda span: span.start_ns)
     return Coverage(
-        traces=len({span.trace_id for span in own}),
+        traces=len({span.trace_id for span in own} - shared),
         spans=len(own),
         services=tuple(sorted({span.service for span in own})),
         statuses=tuple(str(span.attributes[ATTRIBUTE_SESSION_STATUS]) for span in statuses),

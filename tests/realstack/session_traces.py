@@ -3,7 +3,7 @@
 
 """Makes sessions on a stack that runs and prints how far their traces explain them.
 
-    python -m tests.realstack.session_traces 26.9.6 [--dir DIR] [--count N]
+    python -m tests.realstack.session_traces 26.9.6 [--dir DIR] [--count N] [--restart-manager]
 
 Exits 1 if a session's creation or its end is not one trace, or a span about it is in another request's.
 """
@@ -11,6 +11,7 @@ Exits 1 if a session's creation or its end is not one trace, or a span about it 
 import argparse
 import json
 import os
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -29,7 +30,7 @@ from tests.realstack.matrix.observation import Step
 from tests.realstack.matrix.reading import observe
 from tests.realstack.session_coverage import coverage, strangers
 from tests.realstack.stack.control import client_environment, client_telemetry
-from tests.realstack.stack.settings import HERE, Stack, stack_of
+from tests.realstack.stack.settings import HERE, ROOT, Stack, stack_of
 
 _TIMEOUT = 240
 
@@ -40,18 +41,36 @@ def main() -> None:
     parser.add_argument("release")
     parser.add_argument("--dir", default="")
     parser.add_argument("--count", type=int, default=1)
+    parser.add_argument("--restart-manager", action="store_true", help="once the session was created")
     arguments = parser.parse_args()
     stack = stack_of(arguments.release, arguments.dir)
     since = time.time()
-    made = drive(stack, arguments.count)
+    made = drive(stack, arguments.count, restart_of(stack) if arguments.restart_manager else "")
     steps = [Step(key, one[key], "") for one in made for key in ("created", "destroyed")]
     spans = observe(stack.desk_url, steps, since - 1, stack.directory / "log").spans
     verdicts = [verdict(stack.release, spans, one) for one in made]
     sys.exit(0 if verdicts and all(verdicts) else 1)
 
 
-def drive(stack: Stack, count: int) -> list[Mapping[str, Any]]:
-    """Make ``count`` sessions at once and end them; what ``sessions.py`` reports of those that came so far."""
+def restart_of(stack: Stack) -> str:
+    """The command that kills the manager, with all of its workers and no chance to finish, and starts it again."""
+    pid_file = shlex.quote(str(stack.directory / "run" / "manager.pid"))
+    up = [sys.executable, "-m", "tests.realstack.stack", "up", stack.release, "--dir", str(stack.directory)]
+    # The stack's components must not take themselves for the client, in whose environment this runs.
+    unset = "env -u OTEL_SERVICE_NAME -u OTEL_BACKENDAI_COMPONENT -u OTEL_BACKENDAI_PEERS"
+    return (
+        f"read pid _ <{pid_file}; kill -9 -- -$pid; cd {shlex.quote(str(ROOT))} && {unset} {shlex.join(up)} >/dev/null"
+    )
+
+
+def drive(stack: Stack, count: int, interlude: str = "") -> list[Mapping[str, Any]]:
+    """Make ``count`` sessions at once and end them; what ``sessions.py`` reports of those that came so far.
+
+    Args:
+        stack: A stack that runs.
+        count: How many.
+        interlude: A shell command, run after each creation.
+    """
     environment = os.environ | client_environment(stack) | client_telemetry(stack)
     launcher = stack.python.parent / "opentelemetry-instrument"
     with tempfile.TemporaryDirectory() as directory:
