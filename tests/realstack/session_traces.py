@@ -59,7 +59,7 @@ def restart_of(stack: Stack) -> str:
     # The stack's components must not take themselves for the client, in whose environment this runs.
     unset = "env -u OTEL_SERVICE_NAME -u OTEL_BACKENDAI_COMPONENT -u OTEL_BACKENDAI_PEERS"
     return (
-        f"read pid _ <{pid_file}; kill -9 -- -$pid; cd {shlex.quote(str(ROOT))} && {unset} {shlex.join(up)} >/dev/null"
+        f"read pid _ <{pid_file}; kill -9 -$pid; cd {shlex.quote(str(ROOT))} && {unset} {shlex.join(up)} >/dev/null"
     )
 
 
