@@ -58,9 +58,7 @@ def restart_of(stack: Stack) -> str:
     up = [sys.executable, "-m", "tests.realstack.stack", "up", stack.release, "--dir", str(stack.directory)]
     # The stack's components must not take themselves for the client, in whose environment this runs.
     unset = "env -u OTEL_SERVICE_NAME -u OTEL_BACKENDAI_COMPONENT -u OTEL_BACKENDAI_PEERS"
-    return (
-        f"read pid _ <{pid_file}; kill -9 -$pid; cd {shlex.quote(str(ROOT))} && {unset} {shlex.join(up)} >/dev/null"
-    )
+    return f"read pid _ <{pid_file}; kill -9 -$pid; cd {shlex.quote(str(ROOT))} && {unset} {shlex.join(up)} >/dev/null"
 
 
 def drive(stack: Stack, count: int, interlude: str = "") -> list[Mapping[str, Any]]:
@@ -76,6 +74,7 @@ def drive(stack: Stack, count: int, interlude: str = "") -> list[Mapping[str, An
     with tempfile.TemporaryDirectory() as directory:
         report = Path(directory, "report.json")
         command = [*map(str, (launcher, stack.python, HERE / "sessions.py", "--report", report, "--count", count))]
+        command += ["--interlude", interlude]
         subprocess.run(command, env=environment, timeout=_TIMEOUT, check=False)
         return list(json.loads(report.read_text())) if report.exists() else []
 
