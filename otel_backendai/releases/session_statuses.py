@@ -47,6 +47,8 @@ TERMINATING = "TERMINATING"
 # A session stays here for hours: no span of a trace. Its end is what a later request, or its own end, starts with.
 _LASTING = frozenset({"RUNNING", "TERMINATED", "CANCELLED", "ERROR"})
 
+_ON_THE_WAY = frozenset({"SCHEDULED", "PREPARING", "PULLING", "PREPARED", "CREATING", "RUNNING"})
+
 _NOTE = Guard("session statuses: note")
 
 
@@ -118,7 +120,12 @@ def _changed(session: str, status: str, at: float, reason: object, ends: bool, k
     if before == status or at < since:
         return
     kept.status, kept.since = status, at
-    if ends and before is not None and before not in _LASTING:
+    if not ends:
+        return
+    if before is None and status in _ON_THE_WAY and at - kept.at <= deferred.MAX_AGE_OF_CHILD:
+        # What the manager before this one saw of it is gone with that one; the time since the request is not.
+        before, since = f"before {status}", kept.at
+    if before is not None and before not in _LASTING:
         _span(session, before, since, status, at, reason, kept)
 
 

@@ -138,6 +138,20 @@ def test_another_process_reads_it_once(telemetry: Telemetry) -> None:
     assert len(orders) == 1
 
 
+def test_a_manager_that_came_later(telemetry: Telemetry) -> None:
+    """It does not know since when a session was in its status, but since when it is on its way."""
+    session = str(uuid.uuid4())
+    with SpanScope(deferred.HOP.tracer, "POST", SpanKind.SERVER, request_id.bind("request-1", Context())):
+        deferred.remember(session)
+    with run_scope("tick", Context(), quiet=True):
+        session_statuses.changed(session, "PREPARING")
+        session_statuses.changed(session, "RUNNING")
+    assert [span.name for span in telemetry.of_kind(SpanKind.INTERNAL)] == [
+        "session before PREPARING",
+        "session PREPARING",
+    ]
+
+
 def test_switched_off(telemetry: Telemetry) -> None:
     """Without the hop nothing is kept."""
     deferred.HOP.uninstall()
