@@ -137,6 +137,22 @@ class BackgroundInstrumentor(_HopInstrumentor):
         return HOP
 
 
+class DeferredInstrumentor(_HopInstrumentor):
+    """What sessions leave to schedulers, entry point ``backendai_deferred``."""
+
+    @property
+    def hop(self) -> Hop:
+        """See :mod:`otel_backendai.hops.deferred`, and the adapters for schedulers and Redis."""
+        from otel_backendai.hops.deferred import HOP
+        from otel_backendai.releases import (  # noqa: F401  # they declare their wraps
+            redis_address,
+            scheduling,
+            scheduling_records,
+        )
+
+        return HOP
+
+
 class LogsInstrumentor(_HopInstrumentor):
     """Log records, entry point ``backendai_logs``."""
 
@@ -166,6 +182,7 @@ BY_NAME: dict[str, type[_HopInstrumentor]] = {
     "backendai_rpc": RpcInstrumentor,
     "backendai_events": EventsInstrumentor,
     "backendai_background": BackgroundInstrumentor,
+    "backendai_deferred": DeferredInstrumentor,
     "backendai_logs": LogsInstrumentor,
     "backendai_request_context": RequestContextInstrumentor,
 }

@@ -33,11 +33,19 @@ EVENT_SOURCE: Final = "source"
 EVENT_BODIES: Final = ("args", "payload")
 EVENT_RETRY_COUNT: Final = "_retry_count"
 
+# What is kept for deferred work, in Redis under this key and a session's ID: a JSON object with the request ID, the
+# W3C trace fields and the time of the request in seconds since the epoch.
+SESSION_KEY_PREFIX: Final = "otel-backendai.session."
+SESSION_TIME: Final = "time"
+
 # Baggage entry, span attribute and metric attribute: the same text everywhere.
 ATTRIBUTE_REQUEST_ID: Final = "backendai.request.id"
 ATTRIBUTE_ORIGIN_COMPONENT: Final = "backendai.request.origin.component"
 ATTRIBUTE_ORIGIN_DETAIL: Final = "backendai.request.origin.detail"
 ATTRIBUTE_SESSION_ID: Final = "backendai.session.id"
+ATTRIBUTE_SESSION_STATUS: Final = "backendai.session.status"
+ATTRIBUTE_SESSION_NEXT_STATUS: Final = "backendai.session.next_status"
+ATTRIBUTE_SESSION_REASON: Final = "backendai.session.reason"
 ATTRIBUTE_KERNEL_ID: Final = "backendai.kernel.id"
 ATTRIBUTE_VFOLDER_ID: Final = "backendai.vfolder.id"
 ATTRIBUTE_AGENT_ID: Final = "backendai.agent.id"
@@ -75,6 +83,9 @@ SETTING_ACTIVATE: Final = "OTEL_BACKENDAI_ACTIVATE"
 SETTING_FLUSH_TIMEOUT: Final = "OTEL_BACKENDAI_FLUSH_TIMEOUT"
 SETTING_LOG_TEXT: Final = "OTEL_BACKENDAI_LOG_TEXT"
 SETTING_UPSTREAM_SPANS: Final = "OTEL_BACKENDAI_UPSTREAM_SPANS"
+SETTING_SESSION_STORE: Final = "OTEL_BACKENDAI_SESSION_STORE"
+SETTING_SESSION_TTL: Final = "OTEL_BACKENDAI_SESSION_TTL"
+SETTING_SESSION_LIMIT: Final = "OTEL_BACKENDAI_SESSION_LIMIT"
 # No setting: what a component hands down to the workers that it spawns.
 SPAWNED_COMPONENT: Final = "OTEL_BACKENDAI_SPAWNED_COMPONENT"
 SETTING_STRICT: Final = "OTEL_BACKENDAI_STRICT"

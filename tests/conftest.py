@@ -4,6 +4,7 @@
 """Every test leaves no trace: hops off, patched attributes original, context and environment as before."""
 
 import os
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -15,11 +16,30 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import SpanKind
 
 from otel_backendai import guard
-from otel_backendai.hops import background, contrib_server, events, http_client, http_server, logs, rpc
+from otel_backendai.hops import (
+    background,
+    contrib_server,
+    deferred,
+    events,
+    http_client,
+    http_server,
+    logs,
+    rpc,
+    session_store,
+)
 from otel_backendai.releases import request_context
 from otel_backendai.sdk.span_processor import equip
 
-HOPS = (http_server.HOP, http_client.HOP, rpc.HOP, events.HOP, background.HOP, logs.HOP, request_context.HOP)
+HOPS = (
+    http_server.HOP,
+    http_client.HOP,
+    rpc.HOP,
+    events.HOP,
+    background.HOP,
+    deferred.HOP,
+    logs.HOP,
+    request_context.HOP,
+)
 
 
 class Telemetry:
@@ -53,6 +73,8 @@ def leaves_no_trace(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(guard, "strict", True)
     for hop_module in (rpc, http_server):
         monkeypatch.setattr(hop_module, "entities_of", None)
+    monkeypatch.setattr(deferred, "sessions", deferred.Sessions(deferred.DEFAULT_LIMIT, deferred.DEFAULT_TTL))
+    monkeypatch.setattr(session_store, "IDLE", 0.05)
     environment = dict(os.environ)
     propagator = propagate.get_global_textmap()
     before = context_api.get_current()
@@ -67,6 +89,10 @@ def leaves_no_trace(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         context_api.attach(before)
     os.environ.clear()
     os.environ.update(environment)
+    stores = [thread for thread in threading.enumerate() if thread.name == session_store.THREAD_NAME]
+    for thread in stores:
+        thread.join(10)
+    assert not any(thread.is_alive() for thread in stores)
     assert not left_on
     assert left_attached == before
 

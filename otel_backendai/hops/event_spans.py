@@ -32,7 +32,7 @@ from opentelemetry.trace import (
 from opentelemetry.util.types import AttributeValue
 
 from otel_backendai.guard import Guard
-from otel_backendai.hops import noise
+from otel_backendai.hops import deferred, noise
 from otel_backendai.hops.span_scope import SpanScope, clean_text, with_request_id
 from otel_backendai.names import EVENT_RETRY_COUNT, ORIGIN_EVENT
 from otel_backendai.patching import Hop
@@ -62,17 +62,18 @@ def producer_scope(event: str, stream: object = None, entities: Mapping[str, str
     """
     context = context_api.get_current()
     attributes: dict[str, AttributeValue] = {}
+    links: list[Link] = []
     tracer = None
     with _SEND:
+        context, links = deferred.continued(context, entities or {})
         context, origin = with_request_id(context, ORIGIN_EVENT)
         event = clean_text(event)
         if not noise.is_noise_event(event):
             tracer = HOP.tracer
             shared = cast("dict[str, AttributeValue]", context_api.get_value(_ORIGIN, context) or {})
             attributes = _attributes(event, "publish", "send", text(stream), {**shared, **origin, **(entities or {})})
-    return SpanScope(
-        tracer, f"publish {event}", SpanKind.PRODUCER, context_api.set_value(_PRODUCING, True, context), attributes
-    )
+    context = context_api.set_value(_PRODUCING, True, context)
+    return SpanScope(tracer, f"publish {event}", SpanKind.PRODUCER, context, attributes, links)
 
 
 def sharing_scope() -> SpanScope:

@@ -81,6 +81,11 @@ def woken_already(context: Context) -> Context:
     return set_span_in_context(span.wake(), context) if span is not None and span.is_awake else context
 
 
+def is_quiet(context: Context) -> bool:
+    """Whether ``context`` is that of noise in which nothing of its own was worth a span: nobody's, in other words."""
+    return _quiet_span(context) is not None
+
+
 def _quiet_span(context: Context) -> QuietSpan | None:
     span = context_api.get_value(_QUIET, context)
     # What is sampled below noise is work already.

@@ -13,11 +13,11 @@ from typing import Any
 from opentelemetry import context as context_api
 from opentelemetry.context import Context
 from opentelemetry.semconv.attributes.server_attributes import SERVER_ADDRESS, SERVER_PORT
-from opentelemetry.trace import SpanKind, Tracer
+from opentelemetry.trace import Link, SpanKind, Tracer
 from opentelemetry.util.types import AttributeValue
 
 from otel_backendai.guard import Guard
-from otel_backendai.hops import noise
+from otel_backendai.hops import deferred, noise
 from otel_backendai.hops.span_scope import SpanScope, with_request_id
 from otel_backendai.names import ORIGIN_RPC, RPC_METHOD, RPC_SYSTEM_CALLOSUM, RPC_SYSTEM_NAME
 from otel_backendai.patching import Hop
@@ -38,11 +38,14 @@ def _wrap_invoke(original: Callable[..., Awaitable[Any]]) -> Callable[..., Any]:
     async def invoke(self: Any, method: str, body: Any, **kwargs: Any) -> Any:
         if not HOP.active or not is_rpc_body(body):
             return await original(self, method, body, **kwargs)
-        context, attributes = context_api.get_current(), {}
+        context = context_api.get_current()
+        attributes: dict[str, AttributeValue] = {}
+        links: list[Link] = []
         with _INVOKE:
-            attributes = _client_attributes(self, method)
-            attributes.update(_entities(method, body))
-        with SpanScope(_tracer_for(method), method, SpanKind.CLIENT, context, attributes) as scope:
+            entities = _entities(method, body)
+            attributes = {**_client_attributes(self, method), **entities}
+            context, links = deferred.continued(context, entities)
+        with SpanScope(_tracer_for(method), method, SpanKind.CLIENT, context, attributes, links) as scope:
             sent = body
             with _INVOKE:
                 sent = inject_rpc_body(body)

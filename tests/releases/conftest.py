@@ -18,6 +18,8 @@ from opentelemetry import context as context_api
 from opentelemetry import propagate, trace
 
 from otel_backendai import guard, instrumentors
+from otel_backendai.hops import deferred
+from otel_backendai.releases import scheduling_records
 from tests.conftest import Telemetry
 from tests.releases.bus import Bus, open_bus
 
@@ -66,6 +68,8 @@ def _provider() -> Telemetry:
 def recorded(_provider: Telemetry, monkeypatch: pytest.MonkeyPatch) -> Iterator[Telemetry]:
     """Spans in memory, upstream's included, and no hop on; a bug of ours fails the test."""
     monkeypatch.setattr(guard, "strict", True)
+    monkeypatch.setattr(deferred, "sessions", deferred.Sessions(deferred.DEFAULT_LIMIT, deferred.DEFAULT_TTL))
+    scheduling_records.forget()
     _provider.exporter.clear()
     propagator, before = propagate.get_global_textmap(), context_api.get_current()
     yield _provider

@@ -11,7 +11,7 @@ import pytest
 from otel_backendai import instrumentors
 from tests.unit.conftest import LAUNCHER, NO_HOPS, run_python
 
-HOPS = ["background", "events", "http_client", "http_server", "logs", "request_context", "rpc"]
+HOPS = ["background", "deferred", "events", "http_client", "http_server", "logs", "request_context", "rpc"]
 SHOW = """
 import json
 from opentelemetry import trace, propagate

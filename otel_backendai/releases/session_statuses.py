@@ -1,0 +1,145 @@
+# Copyright The otel-backendai Authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""The time that a session spends in each status, as spans of its trace; read off the events about it.
+
+Every release tells all managers by an event when a session's status changes: 23.09 and 24.03 by one event for each
+status, later ones by ``scheduling`` events which name it. Who sends it ends the span of the status before, at the time
+of the change; who receives it knows since when the session is in its status, and may be the one who ends it.
+"""
+
+import time
+from functools import partial
+from typing import Any
+
+from opentelemetry import context as context_api
+from opentelemetry.trace import SpanKind
+from opentelemetry.util.types import AttributeValue
+
+from otel_backendai import request_id
+from otel_backendai.guard import Guard
+from otel_backendai.hops import deferred
+from otel_backendai.hops.deferred import HOP, Kept
+from otel_backendai.hops.span_scope import clean_text
+from otel_backendai.names import (
+    ATTRIBUTE_REQUEST_ID,
+    ATTRIBUTE_SESSION_ID,
+    ATTRIBUTE_SESSION_NEXT_STATUS,
+    ATTRIBUTE_SESSION_REASON,
+    ATTRIBUTE_SESSION_STATUS,
+)
+from otel_backendai.releases.entities import entity_text
+
+# The status that a session has when this event is sent.
+STATUS_BY_EVENT = {
+    "session_enqueued": "PENDING",
+    "session_scheduled": "SCHEDULED",
+    "session_preparing": "PREPARING",
+    "session_started": "RUNNING",
+    "session_cancelled": "CANCELLED",
+    "session_terminating": "TERMINATING",
+    "session_terminated": "TERMINATED",
+}
+_TRANSITION_EVENT = "scheduling"
+
+PENDING = "PENDING"
+TERMINATING = "TERMINATING"
+# A session stays here for hours: no span of a trace. Its end is what a later request, or its own end, starts with.
+_LASTING = frozenset({"RUNNING", "TERMINATED", "CANCELLED", "ERROR"})
+
+_ON_THE_WAY = frozenset({"SCHEDULED", "PREPARING", "PULLING", "PREPARED", "CREATING", "RUNNING"})
+
+_NOTE = Guard("session statuses: note")
+
+
+def sent(name: str, event: Any) -> None:
+    """Note an event that this process sends, in the context that it is sent in; before it is sent."""
+    with _NOTE:
+        status = _status(name, event)
+        if status is not None:
+            changed(getattr(event, "session_id", None), status, getattr(event, "reason", None))
+
+
+def changed(session: object, status: str, reason: object = None) -> None:
+    """Note that this process has changed a session's status, in the context that it did so in.
+
+    Args:
+        session: The session's ID.
+        status: The status that it is in now.
+        reason: What the release says about it, a text if anything.
+    """
+    with _NOTE:
+        text = entity_text(session)
+        if text is None or not HOP.active:
+            return
+        context = context_api.get_current()
+        if not deferred.is_anyones(context):
+            _adopt(text, status, request_id.read(context))
+        _change(text, status, time.time(), reason, ends=True)
+
+
+def arrived(name: str, event: Any) -> None:
+    """Note an event that this process received, maybe from itself."""
+    with _NOTE:
+        status = _status(name, event)
+        session = entity_text(getattr(event, "session_id", None))
+        if status is not None and session is not None and HOP.active:
+            _change(session, status, time.time(), None, ends=False)
+
+
+def created(session: object) -> None:
+    """Note that a session was put into the database, by the request whose context is current."""
+    with _NOTE:
+        text = entity_text(session)
+        if text is not None:
+            deferred.remember(text, PENDING)
+
+
+def _status(name: str, event: Any) -> str | None:
+    if name == _TRANSITION_EVENT:
+        status = getattr(event, "status_transition", None)
+        return status if type(status) is str and status.isidentifier() else None
+    return STATUS_BY_EVENT.get(name)
+
+
+def _adopt(session: str, status: str, current: str | None) -> None:
+    """What a request does with a session is that request's: creation at first, its end by another one later on."""
+    if status not in (PENDING, TERMINATING):
+        return
+    kept = deferred.sessions.find(session)
+    if kept is None or request_id.read(kept.context) != current:
+        deferred.remember(session, PENDING if kept is None and status == PENDING else None)
+
+
+def _change(session: str, status: str, at: float, reason: object, *, ends: bool) -> None:
+    deferred.sessions.when_found(session, partial(_changed, session, status, at, reason, ends))
+
+
+def _changed(session: str, status: str, at: float, reason: object, ends: bool, kept: Kept) -> None:
+    before, since = kept.status, kept.since
+    if before == status or at < since:
+        return
+    kept.status, kept.since = status, at
+    if not ends:
+        return
+    if before is None and status in _ON_THE_WAY and at - kept.at <= deferred.MAX_AGE_OF_CHILD:
+        # What the manager before this one saw of it is gone with that one; the time since the request is not.
+        before, since = f"before {status}", kept.at
+    if before is not None and before not in _LASTING:
+        _span(session, before, since, status, at, reason, kept)
+
+
+def _span(session: str, status: str, since: float, following: str, at: float, reason: object, kept: Kept) -> None:
+    attributes: dict[str, AttributeValue] = {
+        ATTRIBUTE_SESSION_ID: session,
+        ATTRIBUTE_SESSION_STATUS: status,
+        ATTRIBUTE_SESSION_NEXT_STATUS: following,
+    }
+    request = request_id.read(kept.context)
+    if request is not None:
+        attributes[ATTRIBUTE_REQUEST_ID] = request
+    if isinstance(reason, str) and reason:
+        attributes[ATTRIBUTE_SESSION_REASON] = clean_text(str(reason))
+    context, links = deferred.context_of(kept)
+    span = HOP.tracer.start_span(f"session {status}", context, SpanKind.INTERNAL, attributes, links, int(since * 1e9))
+    span.end(int(at * 1e9))

@@ -1,0 +1,83 @@
+# Copyright The otel-backendai Authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""How much of a session's making its trace explains: figures from spans, and nothing else."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from otel_backendai.desk.model import Span
+from otel_backendai.names import ATTRIBUTE_REQUEST_ID, ATTRIBUTE_SESSION_ID, ATTRIBUTE_SESSION_STATUS
+
+# What our status spans are named; upstream makes none of this kind.
+_STATUS_NAME = "session "
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """What the spans of one request say about one session.
+
+    ``traces`` leaves out work for several requests at once, whose root links to each of them. ``share`` is the part of
+    the time between ``start`` and ``end`` (nanoseconds) in which a span other than the request's own runs,
+    ``without_statuses`` the same by spans which are no status either.
+    """
+
+    traces: int
+    spans: int
+    services: tuple[str, ...]
+    statuses: tuple[str, ...]
+    share: float
+    without_statuses: float
+    seconds: float
+
+
+def coverage(spans: Sequence[Span], request: str, end: int) -> Coverage | None:
+    """Judge the spans of ``request`` from its arrival until ``end``; ``None`` when it has none.
+
+    Args:
+        spans: All that is known.
+        request: The request's ID.
+        end: When the session had the status in question, nanoseconds since the epoch.
+    """
+    own = [span for span in spans if span.attributes.get(ATTRIBUTE_REQUEST_ID) == request]
+    servers = [span for span in own if span.kind == "server"]
+    if not servers:
+        return None
+    first = min(servers, key=lambda span: span.start_ns)
+    rest = [span for span in own if span is not first and span.start_ns >= first.start_ns]
+    shared = {span.trace_id for span in own if not span.parent_span_id and len(span.links) > 1}
+    statuses = sorted((span for span in rest if _is_status(span)), key=lambda span: span.start_ns)
+    return Coverage(
+        traces=len({span.trace_id for span in own} - shared),
+        spans=len(own),
+        services=tuple(sorted({span.service for span in own})),
+        statuses=tuple(str(span.attributes[ATTRIBUTE_SESSION_STATUS]) for span in statuses),
+        share=covered(rest, first.start_ns, end),
+        without_statuses=covered([span for span in rest if not _is_status(span)], first.start_ns, end),
+        seconds=(end - first.start_ns) / 1e9,
+    )
+
+
+def covered(spans: Sequence[Span], start: int, end: int) -> float:
+    """The part of the time between ``start`` and ``end`` in which at least one of ``spans`` runs; 1.0 for no time."""
+    total, reached = 0, start
+    for span in sorted(spans, key=lambda span: span.start_ns):
+        begin, stop = max(span.start_ns, reached), min(span.end_ns, end)
+        if stop > begin:
+            total += stop - begin
+            reached = stop
+    return total / (end - start) if end > start else 1.0
+
+
+def strangers(spans: Sequence[Span], session: str, requests: Sequence[str]) -> list[Span]:
+    """The spans about ``session`` whose request ID is none of ``requests``, and those in whose trace another's is."""
+    return [
+        span
+        for span in spans
+        if span.attributes.get(ATTRIBUTE_SESSION_ID) == session
+        and span.attributes.get(ATTRIBUTE_REQUEST_ID) not in requests
+    ]
+
+
+def _is_status(span: Span) -> bool:
+    return span.name.startswith(_STATUS_NAME) and ATTRIBUTE_SESSION_STATUS in span.attributes
