@@ -164,10 +164,14 @@ def test_a_run_in_which_every_hop_kept_everything_is_green() -> None:
         (without("event-out"), Hop.EVENT_IN, "manager: no CONSUMER span that names a PRODUCER span"),
         (with_request_id("event-in", "another"), Hop.EVENT_IN, "event-in has not the request ID that manager sent"),
         (with_request_id("event-in", "another"), Hop.EVENT_IN, "no CONSUMER span under a request ID of the client"),
-        (without("run"), Hop.BACKGROUND, "manager: no root span of a background run"),
+        (without("run"), Hop.BACKGROUND, "manager: no root span of a background run, and no work that a request left"),
         (with_request_id("run", ID), Hop.BACKGROUND, "manager: background runs without request IDs of their own"),
         (with_request_id("run", ""), Hop.BACKGROUND, "manager: background runs without request IDs of their own"),
-        (without("run-call-in"), Hop.BACKGROUND, "no background run under whose request ID agent did something"),
+        (
+            without("run-call-in"),
+            Hop.BACKGROUND,
+            "no background run and no work that a request left in which agent was called",
+        ),
         (with_records([], {"manager": [ID]}), Hop.LOG_RECORDS, "manager: no log record at the receiver"),
         (
             with_records([LogLine(1, "INFO", "x", "backend.ai-manager", "access", TRACE)], {"manager": [ID]}),
@@ -199,8 +203,12 @@ def test_a_consumer_that_links_its_producer_is_as_good_as_a_child() -> None:
     ("template", "links", "sentence"),
     [
         ("do_schedule", [], ""),
-        ("kernel_started", [], "manager: no root span of a background run"),
-        ("do_schedule", [SpanLink(TRACE, "event-out")], "manager: no root span of a background run"),
+        ("kernel_started", [], "manager: no root span of a background run, and no work that a request left"),
+        (
+            "do_schedule",
+            [SpanLink(TRACE, "event-out")],
+            "manager: no root span of a background run, and no work that a request left",
+        ),
     ],
 )
 def test_the_handling_of_a_timers_event_is_a_background_run(
@@ -212,6 +220,20 @@ def test_the_handling_of_a_timers_event_is_a_background_run(
     )
     seen = extra(handling)(without("run")(GOOD))
     assert "; ".join(judge(EXPECTED, seen)[Hop.BACKGROUND].problems) == sentence
+
+
+def test_work_that_a_request_left_is_in_its_trace() -> None:
+    """What a timer does for one session is the session's request's; a call below it is proof, one beside it is none."""
+    work = dataclasses.replace(span("start session", "get-in", "manager", "internal"), scope="otel_backendai.deferred")
+    calls = (span("out", "start session", "manager", "client", RPC), span("in", "out", "agent", "server", RPC))
+    alone = without("run-call-in")(without("run-call-out")(without("run")(GOOD)))
+    assert judge(EXPECTED, extra(work, *calls)(alone))[Hop.BACKGROUND] == Cell()
+    nothing_below = judge(EXPECTED, extra(work)(alone))[Hop.BACKGROUND].problems
+    assert nothing_below == ("manager: no background run and no work that a request left in which agent was called",)
+    elsewhere = [dataclasses.replace(one, trace_id="c" * 32, parent_span_id="") for one in (work, *calls)]
+    assert "manager: start session is not in the trace of the request that left it" in (
+        judge(EXPECTED, extra(*elsewhere)(alone))[Hop.BACKGROUND].problems
+    )
 
 
 def test_a_run_that_a_call_started_keeps_its_request_id() -> None:

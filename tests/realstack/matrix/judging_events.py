@@ -3,12 +3,16 @@
 
 """Event out, event in, background."""
 
+from collections.abc import Sequence
+
+from otel_backendai.desk.model import Span
 from otel_backendai.names import INSTRUMENTATION_NAME
 from tests.realstack.matrix.observation import Expectation, Observation, component_of, request_id_of
 from tests.realstack.matrix.sentences import nothing_expected, some
 from tests.realstack.matrix.span_tree import SpanTree, is_background
 
 _BACKGROUND_SCOPE = f"{INSTRUMENTATION_NAME}.background"
+_DEFERRED_SCOPE = f"{INSTRUMENTATION_NAME}.deferred"
 
 
 def event_out(expected: Expectation, _: Observation, tree: SpanTree) -> list[str]:
@@ -51,30 +55,43 @@ def event_in(expected: Expectation, _: Observation, tree: SpanTree) -> list[str]
 
 
 def background(expected: Expectation, observation: Observation, tree: SpanTree) -> list[str]:
-    """Runs of timers are roots, each under an ID of its own, and one reaches the other component of its pair.
+    """What a component's timers do reaches the other component of the pair, in a trace that tells why.
 
-    Of a component without another, whose runs are started by calls: each is below what started it, under its ID.
+    That is the trace of the request which left the work, or a run's own: a root under an ID of its own. Of a component
+    without another, whose runs are started by calls: each is below what started it, under its ID.
     """
     problems = nothing_expected(expected.background)
     for entry in expected.background:
         problems += (
-            _started_by_others(entry, tree) if isinstance(entry, str) else _started_by_timers(*entry, observation, tree)
+            _started_by_others(entry, tree) if isinstance(entry, str) else _done_by_timers(*entry, observation, tree)
         )
     return problems
 
 
-def _started_by_timers(component: str, reached: str, observation: Observation, tree: SpanTree) -> list[str]:
+def _done_by_timers(component: str, reached: str, observation: Observation, tree: SpanTree) -> list[str]:
     known = {step.request_id for step in observation.steps}
     runs = [span for kind in ("internal", "consumer") for span in tree.of(component, kind) if is_background(span)]
     ids = [request_id_of(run) for run in runs]
-    if not runs:
-        return [f"{component}: no root span of a background run"]
+    left = [span for span in tree.of(component, "internal") if span.scope == _DEFERRED_SCOPE]
+    if not runs and not left:
+        return [f"{component}: no root span of a background run, and no work that a request left"]
     problems = []
     if "" in ids or len(ids) != len(set(ids)) or known & set(ids):
         problems.append(f"{component}: background runs without request IDs of their own")
-    if not any(component_of(span) == reached and request_id_of(span) in ids for span in tree.spans):
-        problems.append(f"{component}: no background run under whose request ID {reached} did something")
+    problems += some(
+        f"{component}: {work.name} is not in the trace of the request that left it"
+        for work in left
+        if request_id_of(work) in known and not tree.in_step(work)
+    )
+    if not any(_is_below(span, left, ids, tree) for span in tree.of(reached, "server")):
+        problems.append(f"{component}: no background run and no work that a request left in which {reached} was called")
     return problems
+
+
+def _is_below(call: Span, left: Sequence[Span], ids: Sequence[str], tree: SpanTree) -> bool:
+    if request_id_of(call) in ids:
+        return True
+    return tree.in_step(call) and any(work in left for work in tree.above(call))
 
 
 def _started_by_others(component: str, tree: SpanTree) -> list[str]:
