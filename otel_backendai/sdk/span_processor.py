@@ -1,25 +1,32 @@
 # Copyright The otel-backendai Authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""Puts ``backendai.request.id`` on every span that starts in a request, also on those of other libraries."""
+"""Puts ``backendai.request.id`` on every span that starts in a request, also on those of other libraries.
+
+And takes off them all what is secret: the URLs that they bring, and those that their exceptions quote.
+"""
 
 from collections.abc import Mapping
 from weakref import WeakSet
 
+from opentelemetry.attributes import BoundedAttributes
 from opentelemetry.context import Context
-from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor, TracerProvider
+from opentelemetry.sdk.trace import Event, ReadableSpan, Span, SpanProcessor, TracerProvider
+from opentelemetry.trace import Status
 
 from otel_backendai import request_id
 from otel_backendai.guard import Guard
 from otel_backendai.names import ATTRIBUTE_REQUEST_ID
-from otel_backendai.redaction import URL_ATTRIBUTES, redact_url
+from otel_backendai.redaction import URL_ATTRIBUTES, redact_text, redact_url
 
 _START = Guard("span processor: start")
+_END = Guard("span processor: end")
+_EQUIP = Guard("span processor: first in its provider")
 _equipped: WeakSet[TracerProvider] = WeakSet()
 
 
 class RequestIdSpanProcessor(SpanProcessor):
-    """Runs at the start of a span, where attributes can still be set; exports nothing and keeps nothing."""
+    """Runs before the processors that export; exports nothing and keeps nothing."""
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
         """Set the request ID of ``parent_context`` (default: current), and redact URLs that the span brought."""
@@ -35,7 +42,13 @@ class RequestIdSpanProcessor(SpanProcessor):
                 _redact(span, attributes)
 
     def on_end(self, span: ReadableSpan) -> None:
-        """Do nothing."""
+        """Redact URLs that exceptions and the status quote. ``span`` is what all later processors are given."""
+        with _END:
+            for event in span.events:
+                _redact_event(event)
+            description = span.status.description
+            if description and (redacted := redact_text(description)) != description:
+                span._status = Status(span.status.status_code, redacted)
 
     def shutdown(self) -> None:
         """Do nothing."""
@@ -53,8 +66,28 @@ def _redact(span: Span, attributes: Mapping[str, object]) -> None:
                 span.set_attribute(name, redacted)
 
 
+def _redact_event(event: Event) -> None:
+    attributes = event.attributes or {}
+    changed = {
+        name: redacted
+        for name, text in attributes.items()
+        if isinstance(text, str) and (redacted := redact_text(text)) != text
+    }
+    if changed:
+        bounded = BoundedAttributes(attributes={**attributes, **changed})
+        bounded.dropped = event.dropped_attributes
+        # An event has no other way to change; the SDK's own keep what they hold under this name in all trains.
+        event._attributes = bounded
+
+
 def equip(provider: object) -> None:
     """Add the processor to ``provider``, once; nothing happens when it is no provider of the SDK."""
     if isinstance(provider, TracerProvider) and provider not in _equipped:
         _equipped.add(provider)
         provider.add_span_processor(RequestIdSpanProcessor())
+        with _EQUIP:
+            # Before those that the application has added: one that exports at once would export what is secret.
+            active = provider._active_span_processor
+            with active._lock:
+                *others, ours = active._span_processors
+                active._span_processors = (ours, *others)

@@ -5,15 +5,17 @@
 
 import inspect
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
 from opentelemetry import baggage, trace
 from opentelemetry import context as context_api
 from opentelemetry.context import Context
-from opentelemetry.sdk.trace import Span, SpanProcessor, TracerProvider
+from opentelemetry.sdk.trace import ReadableSpan, Span, SpanLimits, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import StatusCode
 
 from otel_backendai import request_id
 from otel_backendai.api import bind_request_id
@@ -142,6 +144,73 @@ def test_exceptions_that_quote_urls(text: str, expected: str, telemetry: Telemet
     attributes = finished.events[0].attributes or {}
     assert attributes["exception.message"] == finished.status.description == expected
     assert str(attributes["exception.stacktrace"]).strip().endswith(expected)
+
+
+@pytest.mark.parametrize(("text", "expected"), TEXTS)
+def test_other_libraries_exceptions_that_quote_urls(text: str, expected: str, telemetry: Telemetry) -> None:
+    """A span of contrib's or of Backend.AI's own that ends by an exception: its event and its status, nothing else."""
+    with (
+        suppress(RuntimeError),
+        telemetry.provider.get_tracer("other").start_as_current_span("s") as span,
+    ):
+        span.add_event("one more", {"url": text, "count": 2, "urls": ["a", "b"]})
+        raise RuntimeError(text)
+    (finished,) = telemetry.spans
+    one_more, exception = finished.events
+    assert dict(one_more.attributes or {}) == {"url": expected, "count": 2, "urls": ("a", "b")}
+    attributes = exception.attributes or {}
+    assert attributes["exception.type"] == "RuntimeError"
+    assert attributes["exception.message"] == expected
+    # The last line; above it stands this test's own source, which names no URL.
+    assert str(attributes["exception.stacktrace"]).splitlines()[-1] == f"RuntimeError: {expected}"
+    assert (finished.status.status_code, finished.status.description) == (
+        StatusCode.ERROR,
+        f"RuntimeError: {expected}",
+    )
+
+
+def test_a_redacted_event_keeps_the_rest() -> None:
+    """Its name, its time, and how many attributes it had to drop."""
+    provider = TracerProvider(shutdown_on_exit=False, span_limits=SpanLimits(max_event_attributes=1))
+    exporter = InMemorySpanExporter()
+    equip(provider)
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    span = provider.get_tracer("other").start_span("s")
+    span.add_event("quoting", {"first": "1", "url": "http://s/?token=x"}, timestamp=5)
+    span.end()
+    (event,) = exporter.get_finished_spans()[0].events
+    assert (event.name, event.timestamp, dict(event.attributes or {})) == (
+        "quoting",
+        5,
+        {"url": "http://s/?token=REDACTED"},
+    )
+    assert event.dropped_attributes == 1
+
+
+def test_events_without_secrets_stay() -> None:
+    """The objects themselves, unchanged: nothing is made anew."""
+    provider = TracerProvider(shutdown_on_exit=False)
+    equip(provider)
+    span = provider.get_tracer("other").start_span("s")
+    assert isinstance(span, ReadableSpan)
+    span.add_event("e", {"url": "http://s/?a=1"})
+    attributes = span.events[0].attributes
+    span.set_status(StatusCode.ERROR, "http://s/?a=1")
+    status = span.status
+    span.end()
+    assert span.events[0].attributes is attributes
+    assert span.status is status
+
+
+def test_processors_that_came_first_see_nothing_secret_either() -> None:
+    """An application's own provider, whose exporter was there before us and exports as soon as a span ends."""
+    provider, exporter = TracerProvider(shutdown_on_exit=False), InMemorySpanExporter()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    equip(provider)
+    span = provider.get_tracer("other").start_span("s")
+    span.set_status(StatusCode.ERROR, "http://s/?token=x")
+    span.end()
+    assert exporter.get_finished_spans()[0].status.description == "http://s/?token=REDACTED"
 
 
 def test_a_long_url_is_redacted_in_linear_time() -> None:
