@@ -48,9 +48,9 @@ class HttpServerInstrumentor(_HopInstrumentor):
 
     @property
     def hop(self) -> Hop:
-        """See :mod:`otel_backendai.hops.http_server`, and the adapter for the app-proxy."""
+        """See :mod:`otel_backendai.hops.http_server`, and the adapters for the app-proxy and the storage-proxy."""
         from otel_backendai.hops.http_server import HOP
-        from otel_backendai.releases import app_proxy  # noqa: F401  # it declares its wraps
+        from otel_backendai.releases import app_proxy, storage_proxy  # noqa: F401  # they declare their wraps
 
         return HOP
 

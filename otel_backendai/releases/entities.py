@@ -26,11 +26,11 @@ ATTRIBUTE_BY_NAME: Mapping[str, str] = {
     "agent_id": ATTRIBUTE_AGENT_ID,
     "vfolder_id": ATTRIBUTE_VFOLDER_ID,
 }
-# A VFolderID, or its text (`user:OWNER/FOLDER`), in the events of 25.15 and later.
+# A VFolderID, or its text (`user:OWNER/FOLDER`), in the events of 25.15 and later, and in the storage-proxy's requests.
 _VFOLDER_ID_FIELD = "vfid"
 
 # Variables of routes; `session_name` and `name` hold a name or an ID, and only an ID can be told from its look.
-_FOLDER_VARIABLE = "folder_id"
+_FOLDER_VARIABLES = ("folder_id", "folder_uuid")
 _SESSION_VARIABLE = "session_name"
 
 _EVENT = Guard("entities: event")
@@ -40,7 +40,8 @@ def event_entities(event: object) -> dict[str, str]:
     """The span attributes that name what ``event`` is about; empty when it names nothing. Raises nothing.
 
     Args:
-        event: An event object of any release (its fields are attributes), or a mapping of its fields.
+        event: An event object of any release (its fields are attributes), or a mapping of its fields; also what
+            names its fields as events do.
     """
     found: dict[str, str] = {}
     with _EVENT:
@@ -64,7 +65,7 @@ def route_entities(variables: Mapping[str, str]) -> dict[str, str]:
     found: dict[str, str] = {}
     for name, value in variables.items():
         attribute = ATTRIBUTE_BY_NAME.get(name)
-        if name == _FOLDER_VARIABLE:
+        if name in _FOLDER_VARIABLES:
             attribute = ATTRIBUTE_VFOLDER_ID
         elif name == _SESSION_VARIABLE and _is_uuid(value):
             attribute = ATTRIBUTE_SESSION_ID

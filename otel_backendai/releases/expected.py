@@ -91,6 +91,8 @@ TARGETS: tuple[tuple[str, str], ...] = (
     ("ai.backend.manager.sokovan.scheduler.coordinator", "ScheduleCoordinator.process_schedule"),
     ("ai.backend.manager.sokovan.scheduler.launcher.launcher", "SessionLauncher._start_single_session"),
     ("ai.backend.manager.sokovan.scheduler.launcher.launcher", "SessionLauncher._trigger_image_pulling_for_sessions"),
+    ("ai.backend.storage.api.client", "check_params"),
+    ("ai.backend.storage.api.manager", "check_params"),
     ("ai.backend.web.clients.endpoint_pool.pool", "HealthyEndpointPool._check_all_health"),
 )
 

@@ -111,6 +111,7 @@ def test_hostile_events_name_nothing(value: object) -> None:
         ({"session_name": "my-session"}, {}),
         ({"session_name": SESSION + "\n"}, {}),
         ({"folder_id": FOLDER}, {"backendai.vfolder.id": FOLDER}),
+        ({"folder_uuid": FOLDER}, {"backendai.vfolder.id": FOLDER}),
         ({"vfolder_id": FOLDER}, {"backendai.vfolder.id": FOLDER}),
         ({"name": FOLDER, "inv_id": "1"}, {}),
         ({"agent_id": "i-agent"}, about(agent="i-agent")),
