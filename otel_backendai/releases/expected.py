@@ -26,6 +26,7 @@ TARGETS: tuple[tuple[str, str], ...] = (
     ("ai.backend.agent.agent", "AbstractAgent._handle_clean_event"),
     ("ai.backend.agent.agent", "AbstractAgent._handle_destroy_event"),
     ("ai.backend.agent.agent", "AbstractAgent._handle_start_event"),
+    ("ai.backend.agent.agent", "AbstractAgent.process_lifecycle_events"),
     ("ai.backend.agent.types", "ContainerLifecycleEvent.__init__"),
     ("ai.backend.appproxy.coordinator.server", "request_context_aware_middleware"),
     ("ai.backend.appproxy.worker.coordinator_client", "_get_request_headers"),

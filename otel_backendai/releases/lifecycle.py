@@ -3,15 +3,17 @@
 
 """The agent's lifecycle queue: what is put there by a request is handled in the context of that request.
 
-A task that lives as long as the agent takes the events out and starts a handler for each in its own context; without
-this adapter every KernelTerminated event of Backend.AI is nobody's.
+A task that lives as long as the agent takes the events out, writes a line about each, and starts a handler for it in
+its own context; without this adapter those lines and every KernelTerminated event of Backend.AI are nobody's.
 """
 
 import functools
 import weakref
 from collections.abc import Awaitable, Callable
+from contextvars import Token
 from typing import Any
 
+import wrapt
 from opentelemetry import context as context_api
 from opentelemetry.context import Context
 
@@ -22,6 +24,7 @@ from otel_backendai.names import ATTRIBUTE_KERNEL_ID, ATTRIBUTE_SESSION_ID
 
 _KEEP = Guard("lifecycle: keep the context")
 _FIND = Guard("lifecycle: find the context")
+_FOLLOW = Guard("lifecycle: follow the queue")
 
 # An agent has a few hundred kernels at the most, each with one or two events on their way.
 MAX_KEPT = 10_000
@@ -74,10 +77,60 @@ def _wrap_handle_event(original: Callable[..., Awaitable[None]]) -> Callable[...
 def _scope_of(function: str, event: Any) -> SpanScope:
     context, name, attributes = Context(), function, {}
     with _FIND:
-        kept = _kept.get(id(event))
-        if kept is not None and kept[0]() is event:
-            context = kept[1]
+        context = _context_of(event) or context
         # START, DESTROY, CLEAN: an integer in all releases, so the enumeration's own name.
         name = f"container lifecycle {event.event.name.lower()}"
         attributes = {ATTRIBUTE_KERNEL_ID: str(event.kernel_id), ATTRIBUTE_SESSION_ID: str(event.session_id)}
     return run_scope(name, context, function=function, attributes=attributes)
+
+
+def _context_of(event: object) -> Context | None:
+    kept = _kept.get(id(event))
+    return kept[1] if kept is not None and kept[0]() is event else None
+
+
+class _FollowedQueue(wrapt.ObjectProxy):  # type: ignore[type-arg]  # generic in wrapt's stubs only
+    """The agent's queue, for the task that empties it: between ``get`` and ``task_done``, where that task does not
+    await anything, it is in the context of the event that it took."""
+
+    def __init__(self, queue: Any) -> None:
+        super().__init__(queue)
+        self._self_attached: tuple[Context, Token[Context]] | None = None
+
+    async def get(self) -> Any:
+        """Take the next event, and enter its context if it has one."""
+        self._leave()
+        event = await self.__wrapped__.get()
+        if HOP.active:
+            with _FOLLOW:
+                context = _context_of(event)
+                if context is not None:
+                    self._self_attached = context, context_api.attach(context)
+        return event
+
+    def task_done(self) -> None:
+        """Leave that context."""
+        self._leave()
+        self.__wrapped__.task_done()
+
+    def _leave(self) -> None:
+        with _FOLLOW:
+            attached, self._self_attached = self._self_attached, None
+            if attached is not None and context_api.get_current() is attached[0]:
+                context_api.detach(attached[1])
+
+
+@HOP.wraps("ai.backend.agent.agent", "AbstractAgent.process_lifecycle_events")
+def _wrap_process_events(original: Callable[..., Awaitable[None]]) -> Callable[..., Any]:
+    @functools.wraps(original)
+    async def process_lifecycle_events(self: Any) -> None:
+        queue = self.container_lifecycle_queue
+        if HOP.active:
+            with _FOLLOW:
+                self.container_lifecycle_queue = _FollowedQueue(queue)
+        try:
+            await original(self)
+        finally:
+            self.container_lifecycle_queue = queue
+
+    return process_lifecycle_events

@@ -5,7 +5,9 @@
 
 import asyncio
 import gc
+import logging
 import uuid
+from contextlib import nullcontext
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,7 +15,7 @@ import pytest
 
 from otel_backendai import request_id
 from otel_backendai.api import bind_request_id
-from otel_backendai.instrumentors import BackgroundInstrumentor
+from otel_backendai.instrumentors import BackgroundInstrumentor, LogsInstrumentor
 from otel_backendai.releases import lifecycle
 from tests.conftest import Telemetry
 
@@ -29,8 +31,8 @@ class Config(dict[str, Any]):
     """The agent's configuration: a mapping in the older releases, attributes in the newer ones."""
 
     def __init__(self) -> None:
-        super().__init__(debug={"log-events": False})
-        self.debug = SimpleNamespace(log_events=False)
+        super().__init__(debug={"log-events": True})
+        self.debug = SimpleNamespace(log_events=True)
 
 
 def agent() -> Any:
@@ -68,6 +70,17 @@ def event(kind: str = "START") -> Any:
     return ContainerLifecycleEvent(uuid.uuid4(), uuid.uuid4(), "c0ffee", LifecycleEvent[kind], reason)
 
 
+class Lines(logging.Handler):
+    """Keeps records."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.kept: list[logging.LogRecord] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.kept.append(record)
+
+
 async def handle(made: Any) -> None:
     """Let the agent's own task work the queue off."""
     from ai.backend.agent import agent as module
@@ -94,6 +107,30 @@ async def test_a_handler_runs_in_the_context_of_the_request(background: Telemetr
     )
     assert {(span.attributes or {})["backendai.kernel.id"] for span in spans} == {str(e.kernel_id) for e in events}
     assert {(span.attributes or {})["backendai.session.id"] for span in spans} == {str(e.session_id) for e in events}
+
+
+async def test_the_line_about_an_event_names_its_request(background: Telemetry) -> None:
+    """``lifecycle event: ...`` is written by the task that takes events out, before any handler runs."""
+    made, lines = agent(), Lines()
+    logger = logging.getLogger("ai.backend.agent.agent")
+    level = logger.level
+    logger.setLevel(logging.INFO)
+    logger.addHandler(lines)
+    LogsInstrumentor().hop.install(background.provider)
+    queue = made.container_lifecycle_queue
+    try:
+        for value in ("req-1", None, "req-2"):
+            with bind_request_id(value) if value else nullcontext():
+                await made.container_lifecycle_queue.put(event())
+        await handle(made)
+    finally:
+        logger.removeHandler(lines)
+        logger.setLevel(level)
+    about = [vars(line)["request_id"] for line in lines.kept if line.getMessage().startswith("lifecycle event: ")]
+    assert about == ["req-1", None, "req-2"]
+    # What the task logs when the agent stops is nobody's, and the agent has its own queue again.
+    assert [vars(line)["request_id"] for line in lines.kept if "Sentinel" in line.getMessage()] in ([], [None])
+    assert made.container_lifecycle_queue is queue
 
 
 async def test_what_the_daemon_noticed_is_a_root(background: Telemetry) -> None:
