@@ -30,6 +30,7 @@ HOP = Hop("own_tracing")
 MODULE = "ai.backend.logging.otel"
 # Scopes of what Backend.AI traces itself: each of its modules asks for a tracer by its own name.
 SCOPES = "ai.backend."
+_CONTRIB_SERVER = "opentelemetry.instrumentation.aiohttp_server"
 # A worker reads its configuration within this time, in seconds; until then spans wait to learn where to go.
 _START = 20.0
 
@@ -96,6 +97,29 @@ def _wrap_instrument_server(original: Callable[[], None]) -> Callable[[], None]:
             original()
 
     return instrument_aiohttp_server
+
+
+@HOP.wraps(_CONTRIB_SERVER, "middleware")
+def _wrap_contrib_middleware(original: Callable[..., Any]) -> Callable[..., Any]:
+    # 26.4 and 26.8 insert this object. From 0.61 on it is made without a tracer when its module is imported, and then
+    # answers 500 to everything, also after `instrument()`; 26.4.16 brings such a one. Without our own SERVER spans
+    # (that hop can be disabled by name) it is asked to do its work, so one that can takes its place.
+    contrib: Any = sys.modules[_CONTRIB_SERVER]
+    if not hasattr(contrib, "create_aiohttp_middleware"):
+        return original
+    working: list[Callable[..., Any]] = []
+
+    @functools.wraps(original)  # with aiohttp's mark of a new-style middleware
+    async def middleware(request: Any, handler: Callable[[Any], Any]) -> Any:
+        if not HOP.active:
+            return await original(request, handler)
+        if contrib.tracer is None:  # nobody has called `instrument()`
+            return await handler(request)
+        if not working:
+            working.append(contrib.create_aiohttp_middleware(trace.get_tracer_provider()))
+        return await working[0](request, handler)
+
+    return middleware
 
 
 @HOP.wraps(MODULE, "instrument_aiohttp_client")
