@@ -13,10 +13,10 @@ from otel_backendai.desk.model import AttributeValue, LogLine, Span
 from otel_backendai.names import ATTRIBUTE_REQUEST_ID, LOG_REQUEST_ID
 from tests.realstack.matrix.expectation_file import read_expectation
 from tests.realstack.matrix.observation import Expectation, Observation, Step
-from tests.realstack.matrix.page import with_section, write_section
+from tests.realstack.matrix.page import with_part, with_section, write_part, write_section
 from tests.realstack.mixed.cases import CASES
 from tests.realstack.mixed.complaints import complaints, new_complaints
-from tests.realstack.mixed.report import Verdict, section
+from tests.realstack.mixed.report import HEADING, LEAD, Verdict, part
 from tests.realstack.stack.settings import RELEASES
 
 ID, TRACE = "id-of-the-step", "a" * 32
@@ -210,10 +210,23 @@ def test_the_page_keeps_what_other_commands_wrote(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.touch()
     write_section(page, "Hops", "old\n")
-    write_section(page, "Mixed clusters", section("26.9.6", [Verdict("agent only", "calls", ["lost"])], "2026-11-23"))
+    write_part(page, HEADING, LEAD, "26.9.6", part([Verdict("agent only", "calls", ["lost"])], "2026-11-23"))
     write_section(page, "Hops", "new\n")
     text = page.read_text()
-    assert text.startswith("# Compatibility\n\n## Hops\n\nnew\n\n## Mixed clusters\n\n")
+    assert text.startswith(
+        f"# Compatibility\n\n## Hops\n\nnew\n\n## Mixed clusters\n\n{LEAD.strip()}\n\n### 26.9.6\n\n"
+    )
     assert "| agent only | red | calls |\n" in text
     assert text.endswith("- **agent only**: lost\n")
     assert with_section(text, "Hops", "new\n") == text
+
+
+def test_a_release_replaces_its_own_table_only() -> None:
+    """One section, a table per release: a run keeps the tables of the others, and the sections on both sides."""
+    green, red = part([Verdict("agent only", "calls")], "d1"), part([Verdict("agent only", "calls", ["lost"])], "d2")
+    page = with_section("# T\n\n## Mixed\n\nold words\n\n## After\n\nz\n", "Before", "y")
+    for release, text in (("26.9.6", green), ("23.9.10", red), ("26.9.6", red), ("23.9.10", green)):
+        page = with_part(page, "Mixed", "lead", release, text)
+    parts = f"### 26.9.6\n\n{red}\n### 23.9.10\n\n{green}"
+    assert page == f"# T\n\n## Mixed\n\nlead\n\n{parts}\n## After\n\nz\n\n## Before\n\ny\n"
+    assert with_part(page, "Mixed", "lead", "23.9.10", green) == page

@@ -17,11 +17,11 @@ from rich.table import Table
 from tests.realstack.matrix.driving import drive, drive_without
 from tests.realstack.matrix.expectation_file import read_expectation
 from tests.realstack.matrix.observation import Step
-from tests.realstack.matrix.page import PAGE, write_section
+from tests.realstack.matrix.page import PAGE, write_part
 from tests.realstack.matrix.reading import log_lines, observe
 from tests.realstack.mixed.cases import CASES
 from tests.realstack.mixed.complaints import new_complaints
-from tests.realstack.mixed.report import Verdict, section
+from tests.realstack.mixed.report import HEADING, LEAD, Verdict, part
 from tests.realstack.stack.control import components, relaunch, start, stop
 from tests.realstack.stack.settings import Stack, StackError, stack_of
 
@@ -47,7 +47,7 @@ def main() -> None:
         for problem in verdict.problems:
             console.print(f"{verdict.title}: {problem}", markup=False, highlight=False)
     today = datetime.now(UTC).strftime("%Y-%m-%d")
-    write_section(arguments.page, "Mixed clusters", section(arguments.release, verdicts, today))
+    write_part(arguments.page, HEADING, LEAD, arguments.release, part(verdicts, today))
     sys.exit(any(verdict.problems for verdict in verdicts))
 
 

@@ -1,10 +1,17 @@
 # Copyright The otel-backendai Authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""Mixed clusters as a section of docs/compatibility.md."""
+"""Mixed clusters as a section of docs/compatibility.md, one part per release."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
+
+HEADING: Final = "Mixed clusters"
+LEAD: Final = """
+Green: the scenario passes, what can be carried is, and no component complains in its log of what it does not complain
+of in a cluster without the plugin ([how](../tests/realstack/README.md)).
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,17 +23,15 @@ class Verdict:
     problems: Sequence[str] = ()
 
 
-def section(release: str, verdicts: Sequence[Verdict], date: str) -> str:
-    """The text of the section.
+def part(verdicts: Sequence[Verdict], date: str) -> str:
+    """The text of one release's part.
 
     Args:
-        release: The release that was run.
         verdicts: In the order in which they are shown.
         date: Of the run, as a reader writes it.
     """
     lines = [
-        f"Written by `make test-mixed` on {date}, with {release}. Green: the scenario passes, what can be carried is,",
-        "and no component complains in its log of what it does not complain of in a cluster without the plugin.",
+        f"Written by `make test-mixed` on {date}.",
         "",
         "| the plugin on | | what is carried |",
         "| --- | --- | --- |",
