@@ -23,6 +23,7 @@ from otel_backendai.component import component
 from otel_backendai.guard import Guard
 from otel_backendai.sdk import late_target, log_bridge, processes
 from otel_backendai.sdk.export_queue import ExportQueue
+from otel_backendai.sdk.export_warnings import limit_official_exporters
 from otel_backendai.sdk.processors import QueueLogRecordProcessor, QueueSpanProcessor, make_queue
 from otel_backendai.sdk.resource import ProcessResource, create_resource
 from otel_backendai.sdk.span_processor import equip
@@ -190,10 +191,13 @@ def _load(group: str, name: str) -> Any:
         _logger.warning("nothing installed offers %s %r%s", group, name, hint)
         return None
     try:
-        return found.load()
+        loaded = found.load()
     except Exception as error:
         _logger.warning("%s %r cannot be imported: %s", group, name, error)
         return None
+    if group.endswith("_exporter"):
+        limit_official_exporters()
+    return loaded
 
 
 def _sampler() -> Any:

@@ -110,6 +110,34 @@ def test_which_exporter(environment: dict[str, str], exporter: str) -> None:
     assert not errors
 
 
+SEND = """
+from opentelemetry import trace
+provider = trace.get_tracer_provider()
+for number in range(3):
+    provider.get_tracer("t").start_span(f"s{number}").end()
+    # Up to the 1.33 train the official exporter tries for a minute, whatever its time-out.
+    provider.force_flush(2_500)
+"""
+
+
+def test_an_official_exporter_says_now_and_then_that_the_collector_is_down() -> None:
+    """Three batches, or many attempts of one, are one warning and one error at the most."""
+    done = run_python(
+        CONFIGURE + SEND,
+        False,
+        OTEL_BACKENDAI_COMPONENT="manager",
+        OTEL_EXPORTER_OTLP_PROTOCOL="grpc",
+        OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:9",
+        OTEL_EXPORTER_OTLP_TIMEOUT="2",
+        OTEL_BACKENDAI_FLUSH_TIMEOUT="0.2",
+    )
+    assert done.returncode == 0, done.stderr
+    lines = [line for line in done.stderr.splitlines() if "127.0.0.1:9" in line]
+    assert len([line for line in lines if line.startswith("Transient error")]) <= 1
+    assert len([line for line in lines if line.startswith("Failed to export")]) <= 1
+    assert lines, done.stderr
+
+
 def test_our_exporter_with_the_stock_configurator() -> None:
     """Outside of a component it is taken by its name, for both signals."""
     seen, errors = configured(
