@@ -104,14 +104,14 @@ async def _running(module: str, *arguments: str) -> AsyncIterator[_Process]:
             await process.wait()
 
 
-async def run_fleet(*, rounds: int, block: int, warm_up: int, otlp: bool) -> tuple[list[Sample], list[Memory]]:
+async def run_fleet(*, rounds: int, block: int, warm_up: int, exporter: str) -> tuple[list[Sample], list[Memory]]:
     """Start a process per variant, warm them up, measure ``rounds`` rounds, and end them.
 
     Args:
         rounds: An even number; in each, every scenario is measured once per variant, in an order that rotates.
         block: Requests per measurement.
         warm_up: Requests of each scenario before the first measurement.
-        otlp: Export by OTLP/HTTP to the peer process, instead of to nobody.
+        exporter: A key of :data:`bench.scenarios.EXPORTERS`; the sink is the peer process.
 
     Raises:
         RuntimeError: A process ended early, or a variant does not do what it is measured for.
@@ -120,9 +120,9 @@ async def run_fleet(*, rounds: int, block: int, warm_up: int, otlp: bool) -> tup
     async with AsyncExitStack() as stack:
         peer = await stack.enter_async_context(_running("bench.peer"))
         url = f"http://127.0.0.1:{peer.port}"
-        endpoint = f"{url}/v1/traces" if otlp else ""
+        addresses = f"{url}/volume", exporter, f"{url}/v1/traces"
         servers = {
-            variant: await stack.enter_async_context(_running("bench.server", variant, f"{url}/volume", endpoint))
+            variant: await stack.enter_async_context(_running("bench.server", variant, *addresses))
             for variant in VARIANTS
         }
         requests = {(s.name, v): requests_of(s, v) for s in SCENARIOS for v in VARIANTS}

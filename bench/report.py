@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.fleet import Memory, Sample
-from bench.scenarios import NOTHING, OURS, SCENARIOS, STOCK, VARIANTS
+from bench.scenarios import EXPORTERS, NOTHING, OURS, SCENARIOS, STOCK, VARIANTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +67,12 @@ def missing_spans(samples: Sequence[Sample]) -> dict[str, int]:
     return {v: sum(sample.missing_spans for sample in samples if sample.variant == v) for v in VARIANTS}
 
 
-def as_json(samples: Sequence[Sample], readings: Sequence[Memory], steps: Mapping[str, float]) -> dict[str, object]:
+def as_json(
+    samples: Sequence[Sample], readings: Sequence[Memory], steps: Mapping[str, float], exporter: str
+) -> dict[str, object]:
     """Return everything that :func:`show` shows, and the samples behind it."""
     return {
+        "exporter": EXPORTERS[exporter],
         "cpu_microseconds_per_request": {
             scenario: {name: asdict(spread) for name, spread in row.items()} for scenario, row in cpu(samples).items()
         },
@@ -80,8 +83,15 @@ def as_json(samples: Sequence[Sample], readings: Sequence[Memory], steps: Mappin
     }
 
 
-def show(samples: Sequence[Sample], readings: Sequence[Memory], steps: Mapping[str, float]) -> None:
-    """Print the three tables."""
+def show(samples: Sequence[Sample], readings: Sequence[Memory], steps: Mapping[str, float], exporter: str) -> None:
+    """Print the three tables.
+
+    Args:
+        samples: CPU.
+        readings: Memory.
+        steps: Nanoseconds by name.
+        exporter: A key of :data:`bench.scenarios.EXPORTERS`.
+    """
     console = Console(width=132, highlight=False)
     rounds = len(samples) // len(SCENARIOS) // len(VARIANTS)
     table = _table(f"CPU of the server process, µs per request: median of {rounds} rounds (min-max)")
@@ -90,6 +100,7 @@ def show(samples: Sequence[Sample], readings: Sequence[Memory], steps: Mapping[s
     for scenario, row in cpu(samples).items():
         table.add_row(scenario, *(_spread(spread, 2 if "/" in name else 0) for name, spread in row.items()))
     console.print(table)
+    console.print(f"Exporter: {EXPORTERS[exporter]}.")
 
     table = _table("Memory of the server process, MiB resident")
     for name in ("", "at start", "at the end", "requests", "growth per 10,000 requests"):

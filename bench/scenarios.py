@@ -13,6 +13,16 @@ STOCK: Final = "stock"
 OURS: Final = "ours"
 VARIANTS: Final = (NOTHING, STOCK, OURS)
 
+# Where spans go to: nowhere; to a sink, each by the exporter that it brings; or both by the official one.
+NOWHERE: Final = ""
+OWN: Final = "own"
+OFFICIAL: Final = "official"
+EXPORTERS: Final = {
+    NOWHERE: "the same one on both sides, which throws the spans away",
+    OWN: "to a local sink, stock by opentelemetry-exporter-otlp-proto-http, ours by the plugin's own exporter",
+    OFFICIAL: "to a local sink, both by opentelemetry-exporter-otlp-proto-http",
+}
+
 # Backend.AI's manager sends it to the storage-proxy: to the plugin the callee is a peer.
 MARKER_HEADER: Final = "X-BackendAI-Storage-Auth-Token"
 

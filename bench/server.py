@@ -1,7 +1,7 @@
 # Copyright The otel-backendai Authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""The measured process: ``python -m bench.server VARIANT PEER_URL OTLP_ENDPOINT``.
+"""The measured process: ``python -m bench.server VARIANT PEER_URL EXPORTER ENDPOINT``.
 
 It reports its own CPU time. Read from outside, ``/proc`` gives it in steps of 10 ms only, and a sampler in the middle
 of a run would cost more than some of what is compared.
@@ -19,9 +19,9 @@ from bench.scenarios import MARKER_HEADER
 from bench.telemetry import Telemetry
 
 
-async def main(variant: str, peer_url: str, otlp_endpoint: str) -> None:
+async def main(variant: str, peer_url: str, exporter: str, endpoint: str) -> None:
     """Serve until the standard input ends."""
-    telemetry = Telemetry(variant, otlp_endpoint)
+    telemetry = Telemetry(variant, exporter, endpoint)
     # After the instrumentation: stock OpenTelemetry replaces the name `web.Application`.
     from aiohttp import ClientSession, web
 
@@ -57,4 +57,4 @@ def _resident_bytes() -> int:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(*sys.argv[1:4]))
+    asyncio.run(main(*sys.argv[1:5]))

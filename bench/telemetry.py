@@ -1,14 +1,14 @@
 # Copyright The otel-backendai Authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""The three ways to trace a server process, with the same SDK and the same exporter."""
+"""The three ways to trace a server process, with the same SDK; whose exporter is chosen."""
 
 from collections.abc import Sequence
 
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 
-from bench.scenarios import OURS, STOCK
+from bench.scenarios import NOWHERE, OFFICIAL, OURS, STOCK
 
 
 class CountingExporter(SpanExporter):
@@ -38,11 +38,13 @@ class Telemetry:
 
     Args:
         variant: One of :data:`bench.scenarios.VARIANTS`.
-        otlp_endpoint: Where both kinds send their spans to; nowhere when empty.
+        exporter: A key of :data:`bench.scenarios.EXPORTERS`.
+        endpoint: The URL that both kinds send their spans to.
     """
 
-    def __init__(self, variant: str, otlp_endpoint: str) -> None:
-        self._exporter = CountingExporter(_otlp(otlp_endpoint) if otlp_endpoint else None)
+    def __init__(self, variant: str, exporter: str, endpoint: str) -> None:
+        make = _official if exporter == OFFICIAL or variant == STOCK else _ours
+        self._exporter = CountingExporter(None if exporter == NOWHERE else make(endpoint))
         self._provider: TracerProvider | None = None
         if variant == STOCK:
             self._provider = self._instrument_stock()
@@ -82,7 +84,14 @@ class Telemetry:
         return provider
 
 
-def _otlp(endpoint: str) -> SpanExporter:
+def _ours(endpoint: str) -> SpanExporter:
+    from otel_backendai.otlp.exporter import OtlpSpanExporter
+    from otel_backendai.otlp.settings import Settings
+
+    return OtlpSpanExporter(Settings(endpoint))
+
+
+def _official(endpoint: str) -> SpanExporter:
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 
     return OTLPSpanExporter(endpoint=endpoint)
