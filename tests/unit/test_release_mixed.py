@@ -205,6 +205,12 @@ def test_a_complaint_that_nobody_had_before_is_told_with_its_component() -> None
     ]
 
 
+def test_who_of_a_stack_is_up_first_is_no_complaint() -> None:
+    """An agent that had to wait for its manager: chance, with the plugin and without."""
+    line = "WARNING ai.backend.agent.server [1] watching etcd to wait for the manager being available"
+    assert new_complaints({"agent": []}, {"agent": [line]}) == []
+
+
 def test_the_page_keeps_what_other_commands_wrote(tmp_path: Path) -> None:
     """Each command replaces its own section."""
     page = tmp_path / "page.md"

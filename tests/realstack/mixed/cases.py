@@ -27,7 +27,7 @@ class Case:
 
     Attributes:
         title: For the table.
-        has_plugin: Whether a component has it, by its name.
+        has_plugin: Whether a component has it, by its name; stand-ins of a stack never have it.
         carried: What has to arrive, in words.
         judge: The problems of what was seen.
         variables: Further ones for ``up.sh``.

@@ -228,7 +228,8 @@ agent_ready() {
 }
 
 release_start() {
-    component wsproxy python "$FAMILY_DIR/standin_wsproxy.py" "$PORT_WSPROXY"
+    # No component of Backend.AI: the plugin would leave its set-up to OpenTelemetry's own, for which nothing exports here.
+    LAUNCH_PREFIX_WSPROXY='' component wsproxy python "$FAMILY_DIR/standin_wsproxy.py" "$PORT_WSPROXY"
     component storage python -m ai.backend.cli storage start-server -f "$CONF/storage-proxy.toml"
     component manager python -m ai.backend.cli mgr start-server -f "$CONF/manager.toml"
     component agent python -m ai.backend.cli ag start-server -f "$CONF/agent.toml"
