@@ -5,70 +5,17 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
 import os
-import tempfile
-import time
 import uuid
-from pathlib import Path
 
 import aiohttp
 from ai.backend.client.config import APIConfig
 from ai.backend.client.request import Request
 from ai.backend.client.session import AsyncSession, api_session
+from scenario_steps import create, list_files, traced_headers, until, upload
 
 IMAGE = os.environ["REALSTACK_IMAGE"]
 STEPS = "hello,vfolder,session,app,web (app: inside session; web: folder and session again, through the web server)"
-
-
-async def session_row(session_id) -> dict:
-    q = "query($id: UUID!) { compute_session(id: $id) { status status_info } }"
-    rqst = Request("POST", "/admin/gql")
-    rqst.set_json({"query": q, "variables": {"id": str(session_id)}})
-    async with rqst.fetch() as resp:
-        reply = await resp.json()
-    return (reply.get("data") or reply)["compute_session"] or {}
-
-
-async def until(session_id, wanted: set[str], limit: float = 60) -> list[str]:
-    seen: list[str] = []
-    end = time.monotonic() + limit
-    while time.monotonic() < end:
-        status = (await session_row(session_id)).get("status")
-        if status and (not seen or seen[-1] != status):
-            seen.append(status)
-        if status in wanted:
-            return seen
-        if status in {"ERROR", "CANCELLED", "TERMINATED"}:
-            break
-        await asyncio.sleep(0.15)
-    raise RuntimeError(f"wanted {wanted}, saw {seen}")
-
-
-async def upload(api: AsyncSession, folder: str, size: int) -> None:
-    with tempfile.TemporaryDirectory() as d:
-        src = Path(d) / "hello.txt"
-        src.write_bytes(os.urandom(size))
-        await api.VFolder(folder).upload([src], basedir=d, show_progress=False)
-
-
-async def create(api: AsyncSession, name: str, folder: str | None):
-    return await api.ComputeSession.get_or_create(
-        IMAGE,
-        name=name,
-        enqueue_only=True,
-        resources={"cpu": 1, "mem": "256m"},
-        mounts=[folder] if folder else None,
-        group_name="default",
-        domain_name="default",
-        tag="smoke",
-    )
-
-
-def traced_headers(headers) -> list[str]:
-    words = ("x-request", "x-backend", "x-correlation", "trace", "baggage")
-    return sorted(f"{k}={v}" for k, v in headers if k.lower().startswith(words))
 
 
 async def use_app(run, service: dict, session_id) -> None:
@@ -116,18 +63,15 @@ async def drive(run, api: AsyncSession) -> None:
         async with run.step("vfolder create") as note:
             note["id"] = (await api.VFolder.create(folder, usage_mode="general"))["id"]
         async with run.journey("folder upload"), run.step("vfolder upload (tus)"):
-            await upload(api, folder, 100_000)
+            await upload(api, folder)
         async with run.step("vfolder list files") as note:
-            items = (await api.VFolder(folder).list_files("."))["items"]
-            items = json.loads(items) if isinstance(items, str) else items
-            note["files"] = [(i["name"], i["size"]) for i in items]
-            assert note["files"] == [("hello.txt", 100_000)]
+            note["files"] = await list_files(api, folder)
 
     if run.want("session"):
         name = f"smoke-{tag}"
         sess = None
         async with run.step("session create (enqueue)") as note:
-            sess = await create(api, name, folder if run.want("vfolder") else None)
+            sess = await create(api, IMAGE, name, folder if run.want("vfolder") else None)
             note.update(id=sess.id, status=sess.status)
         if sess is not None:
             async with run.step("session until RUNNING", waits=True) as note:
@@ -162,10 +106,10 @@ async def drive_web(run, api: AsyncSession) -> None:
     async with run.step("web: vfolder create"):
         await api.VFolder.create(folder, usage_mode="general")
     async with run.step("web: vfolder upload (tus)"):
-        await upload(api, folder, 100_000)
+        await upload(api, folder)
     sess = None
     async with run.step("web: session create") as note:
-        sess = await create(api, name, folder)
+        sess = await create(api, IMAGE, name, folder)
         note.update(id=sess.id, status=sess.status)
     if sess is not None:
         async with run.step("web: session until RUNNING", waits=True) as note:

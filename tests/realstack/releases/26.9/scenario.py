@@ -8,51 +8,17 @@ plain HTTP for what a browser does (web server, application behind the proxy).
 
 from __future__ import annotations
 
-import asyncio
-import json
 import os
-import tempfile
-import time
 import uuid
-from pathlib import Path
 
 import aiohttp
 from ai.backend.client.request import Request
 from ai.backend.client.session import AsyncSession, api_session
+from scenario_steps import create, list_files, traced_headers, until, upload
 
 IMAGE = os.environ["REALSTACK_IMAGE"]
 WEB = os.environ["REALSTACK_WEBSERVER"]
 STEPS = "hello,web,vfolder,session,app"
-
-
-async def session_row(session_id) -> dict:
-    q = "query($id: UUID!) { compute_session(id: $id) { status status_info } }"
-    rqst = Request("POST", "/admin/gql")
-    rqst.set_json({"query": q, "variables": {"id": str(session_id)}})
-    async with rqst.fetch() as resp:
-        reply = await resp.json()
-    return (reply.get("data") or reply)["compute_session"] or {}
-
-
-async def until(session_id, wanted: set[str], limit: float = 90) -> list[str]:
-    """Polls the status; the statuses seen, with the seconds at which each appeared."""
-    seen: list[str] = []
-    start = time.monotonic()
-    while (now := time.monotonic() - start) < limit:
-        status = (await session_row(session_id)).get("status")
-        if status and (not seen or not seen[-1].startswith(status + "@")):
-            seen.append(f"{status}@{now:.1f}")
-        if status in wanted:
-            return seen
-        if status in {"ERROR", "CANCELLED", "TERMINATED"}:
-            break
-        await asyncio.sleep(0.25)
-    raise RuntimeError(f"wanted {wanted}, saw {seen}")
-
-
-def traced_headers(headers) -> list[str]:
-    words = ("x-request", "x-backend", "x-correlation", "trace", "baggage")
-    return sorted(f"{k}={v}" for k, v in headers.items() if k.lower().startswith(words))
 
 
 async def web_login(run) -> None:
@@ -66,13 +32,13 @@ async def web_login(run) -> None:
             }
             async with http.post(f"{WEB}/server/login", json=creds) as resp:
                 reply = await resp.json()
-                note.update(status=resp.status, headers=traced_headers(resp.headers))
+                note.update(status=resp.status, headers=traced_headers(resp.headers.items()))
                 assert reply["authenticated"], reply
         async with run.step("web: GraphQL to the manager") as note:
             query = {"query": "{ agents { id status } }"}
             async with http.post(f"{WEB}/func/admin/gql", json=query) as resp:
                 reply = await resp.json()
-                note.update(status=resp.status, headers=traced_headers(resp.headers))
+                note.update(status=resp.status, headers=traced_headers(resp.headers.items()))
                 note["agents"] = (reply.get("data") or reply)["agents"]
                 assert resp.status == 200, reply
         async with run.step("web logout") as note:
@@ -98,7 +64,7 @@ async def use_app(run, session, session_id, app: str) -> None:
                 headers={"Accept": "application/json"},
             ) as resp:
                 reply = await resp.json()
-                note.update(status=resp.status, headers=traced_headers(resp.headers))
+                note.update(status=resp.status, headers=traced_headers(resp.headers.items()))
             setup = reply["redirect_url"]
             async with http.get(setup, allow_redirects=False) as resp:
                 note.update(worker=resp.status)
@@ -107,12 +73,12 @@ async def use_app(run, session, session_id, app: str) -> None:
             async with http.get(url) as resp:
                 reply = await resp.json()
                 note.update(status=resp.status, url=url.split("?")[0])
-                note["arrived"] = traced_headers(dict(reply["headers"]))
+                note["arrived"] = traced_headers(reply["headers"])
                 assert reply["service"] == "stand-in"
         async with run.step("app through a WebSocket") as note:
             async with http.ws_connect(url) as ws:
                 reply = await ws.receive_json(timeout=10)
-                note["arrived"] = traced_headers(dict(reply["headers"]))
+                note["arrived"] = traced_headers(reply["headers"])
                 assert reply["service"] == "stand-in"
 
 
@@ -131,30 +97,15 @@ async def drive(run, api: AsyncSession) -> None:
         async with run.step("vfolder create") as note:
             note["id"] = (await api.VFolder.create(folder, usage_mode="general"))["id"]
         async with run.journey("folder upload"), run.step("vfolder upload (tus)"):
-            with tempfile.TemporaryDirectory() as d:
-                src = Path(d) / "hello.txt"
-                src.write_bytes(os.urandom(100_000))
-                await api.VFolder(folder).upload([src], basedir=d, show_progress=False)
+            await upload(api, folder)
         async with run.step("vfolder list files") as note:
-            items = (await api.VFolder(folder).list_files("."))["items"]
-            items = json.loads(items) if isinstance(items, str) else items
-            note["files"] = [(i["name"], i["size"]) for i in items]
-            assert note["files"] == [("hello.txt", 100_000)]
+            note["files"] = await list_files(api, folder)
 
     if run.want("session"):
         name = f"smoke-{tag}"
         sess = None
         async with run.step("session create (enqueue)") as note:
-            sess = await api.ComputeSession.get_or_create(
-                IMAGE,
-                name=name,
-                enqueue_only=True,
-                resources={"cpu": 1, "mem": "256m"},
-                mounts=[folder] if run.want("vfolder") else None,
-                group_name="default",
-                domain_name="default",
-                tag="smoke",
-            )
+            sess = await create(api, IMAGE, name, folder if run.want("vfolder") else None)
             note.update(id=sess.id, status=sess.status)
         if sess is not None:
             session = api.ComputeSession(name)
