@@ -92,8 +92,10 @@ TARGETS: tuple[tuple[str, str], ...] = (
     ("ai.backend.manager.sokovan.scheduler.coordinator", "ScheduleCoordinator.process_schedule"),
     ("ai.backend.manager.sokovan.scheduler.launcher.launcher", "SessionLauncher._start_single_session"),
     ("ai.backend.manager.sokovan.scheduler.launcher.launcher", "SessionLauncher._trigger_image_pulling_for_sessions"),
+    ("ai.backend.storage.api.client", "PydanticJWTValidator.validate"),
     ("ai.backend.storage.api.client", "check_params"),
     ("ai.backend.storage.api.manager", "check_params"),
+    ("ai.backend.storage.api.manager", "log_manager_api_entry"),
     ("ai.backend.web.clients.endpoint_pool.pool", "HealthyEndpointPool._check_all_health"),
 )
 

@@ -8,7 +8,7 @@ looked at, in the same place in all releases; nothing is read twice, and no toke
 """
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
@@ -21,6 +21,7 @@ from otel_backendai.releases.entities import event_entities
 _NAME = Guard("storage-proxy: folder")
 
 _TOKEN = "token"  # noqa: S105  # the name of a parameter
+_FOLDER = "vfid"
 
 
 class _Naming:
@@ -51,3 +52,32 @@ def _wrap_check_params(original: Callable[..., AbstractAsyncContextManager[Any]]
         return _Naming(checking) if HOP.active else checking
 
     return check_params
+
+
+# Archives (26.4 on) take the newer way of handlers, in which `check_params` has no part.
+@HOP.wraps("ai.backend.storage.api.manager", "log_manager_api_entry")
+def _wrap_log_entry(original: Callable[..., Awaitable[None]]) -> Callable[..., Any]:
+    @functools.wraps(original)
+    async def log_manager_api_entry(log: Any, name: str, params: Any) -> None:
+        _name_folder_of(params)
+        await original(log, name, params)
+
+    return log_manager_api_entry
+
+
+@HOP.wraps("ai.backend.storage.api.client", "PydanticJWTValidator.validate")
+def _wrap_validate(original: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(original)
+    def validate(*args: Any, **kwargs: Any) -> Any:
+        token = original(*args, **kwargs)
+        _name_folder_of(token)
+        return token
+
+    return validate
+
+
+def _name_folder_of(model: Any) -> None:
+    with _NAME:
+        folder = getattr(model, "virtual_folder_id", None)
+        if folder is not None and is_serving():
+            get_current_span().set_attributes(event_entities({_FOLDER: folder}))

@@ -5,6 +5,7 @@
 
 import importlib
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
@@ -27,22 +28,28 @@ SECRET = "a secret of the storage-proxy, long enough for its algorithm"  # noqa:
 class Configuration(dict[str, Any]):
     """What handlers ask for the secret: a mapping up to 24.03, an object later."""
 
-    storage_proxy = SimpleNamespace(secret=SECRET)
+    storage_proxy = SimpleNamespace(secret=SECRET, session_expire=timedelta(days=1))
 
 
 @pytest.fixture
 async def storage(telemetry: Telemetry) -> AsyncIterator[str]:
     """The storage-proxy's own handlers in an application without volumes, so that requests end where theirs begin."""
     from ai.backend.storage.api import client, manager
+    from ai.backend.storage.context import RootContext
 
     app = web.Application()
     # No volumes at all: each handler fails, after it has read what it was asked for.
-    app["ctx"] = SimpleNamespace(local_config=Configuration({"storage-proxy": {"secret": SECRET}}))
+    context: Any = object.__new__(RootContext)
+    context.local_config = Configuration({"storage-proxy": {"secret": SECRET}})
+    app["ctx"] = context
     app.router.add_post("/folder/file/mkdir", manager.mkdir)
     app.router.add_post("/folder/clone", manager.clone_vfolder)
     app.router.add_get("/volumes", manager.get_volumes)
     app.router.add_get("/download", client.download)
     app.router.add_head("/upload", client.tus_check_session)
+    if hasattr(manager, "ArchiveDownloadHandler"):
+        app.router.add_post("/archive-token", manager.ArchiveDownloadHandler().create_session)
+        app.router.add_get("/download-archive", client.DownloadHandler(SECRET).download_archive)
     runner = web.AppRunner(app)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
@@ -81,3 +88,18 @@ async def test_a_clients_request(storage: str, telemetry: Telemetry) -> None:
         for secret, expected in ((SECRET, (500, str(FOLDER))), ("x" * 64, (400, None))):
             signed = jwt.encode(token, secret, algorithm="HS256")
             assert await folder_on_span(telemetry, method, f"{storage}{path}", params={"token": signed}) == expected
+
+
+@pytest.mark.families("26.4", "26.8", "26.9")
+async def test_archives(storage: str, telemetry: Telemetry) -> None:
+    """Asked for by the manager, fetched by a client with the token that the storage-proxy has made for it."""
+    body = {"volume": "v", "virtual_folder_id": VFID, "files": ["a"]}
+    async with aiohttp.ClientSession() as session, session.post(f"{storage}/archive-token", json=body) as response:
+        assert response.status == 200
+        token = (await response.json())["token"]
+    assert (telemetry.only(SpanKind.SERVER).attributes or {})["backendai.vfolder.id"] == str(FOLDER)
+    telemetry.exporter.clear()
+    found = await folder_on_span(telemetry, "GET", f"{storage}/download-archive", params={"token": token})
+    assert found == (500, str(FOLDER))
+    refused = await folder_on_span(telemetry, "GET", f"{storage}/download-archive", params={"token": f"{token}x"})
+    assert refused[1] is None
