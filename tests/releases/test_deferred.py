@@ -18,12 +18,14 @@ from opentelemetry.trace import SpanKind
 from otel_backendai import request_id
 from otel_backendai.hops import deferred
 from otel_backendai.hops.background import run_scope
+from otel_backendai.hops.kept_contexts import KeptContexts
 from otel_backendai.hops.span_scope import SpanScope
 from otel_backendai.names import (
     ATTRIBUTE_REQUEST_ID,
     ATTRIBUTE_SESSION_ID,
     ATTRIBUTE_SESSION_NEXT_STATUS,
     ATTRIBUTE_SESSION_STATUS,
+    SESSION_KEY_PREFIX,
 )
 from tests.conftest import Telemetry
 from tests.releases.bus import FAMILY, Bus, session_class
@@ -130,7 +132,7 @@ async def test_another_manager_learns_it_from_the_clusters_redis(
     session = uuid.uuid4()
     with request_scope("request-1"):
         await tell(bus, session, "PENDING")
-    later = deferred.Sessions(10, 60)
+    later = KeptContexts(SESSION_KEY_PREFIX, 10, 60)
     later.store = store
     monkeypatch.setattr(deferred, "sessions", later)
     deadline = time.monotonic() + 10
