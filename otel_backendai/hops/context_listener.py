@@ -48,10 +48,15 @@ class ContextListener:
         self._thread: threading.Thread | None = None
         self._logged_at = -LOG_INTERVAL
 
+    @property
+    def is_listening(self) -> bool:
+        """Whether the thread is there, in this process."""
+        return self._process == os.getpid() and self._thread is not None and self._thread.is_alive()
+
     def start(self) -> None:
         """Listen from now on, if this process does not yet; after a fork, again."""
         with self._lock:
-            if self._process == os.getpid() and self._thread is not None and self._thread.is_alive():
+            if self.is_listening:
                 return
             self._process = os.getpid()
             self._thread = threading.Thread(target=self._run, name=THREAD_NAME, daemon=True)

@@ -94,7 +94,8 @@ def link_when_found(context: Context, token: Token, span: Span) -> None:
     def link(kept: Kept) -> None:
         with _LINK:
             made = get_current_span(kept.context).get_span_context()
-            if made.is_valid and _says_something(kept, token):
+            # The SDK logs a warning when the request is over already.
+            if made.is_valid and _says_something(kept, token) and span.is_recording():
                 span.add_link(made)
 
     with _LINK:

@@ -70,7 +70,7 @@ def made_tokens(response: Any) -> Iterator[str]:
         response: aiohttp's, with a JSON body, or a redirect, maybe with a cookie.
     """
     answer: dict[str, Any] = {"Location": response.headers.get("Location")}
-    body = response.body
+    body = getattr(response, "body", None)  # a stream has none
     if isinstance(body, bytes) and len(body) <= _MAX_BODY and response.content_type == "application/json":
         decoded = json.loads(body)
         answer |= decoded if isinstance(decoded, dict) else {}
