@@ -27,7 +27,10 @@ TARGETS: tuple[tuple[str, str], ...] = (
     ("ai.backend.agent.agent", "AbstractAgent._handle_destroy_event"),
     ("ai.backend.agent.agent", "AbstractAgent._handle_start_event"),
     ("ai.backend.agent.types", "ContainerLifecycleEvent.__init__"),
+    ("ai.backend.appproxy.coordinator.api.conf", "conf_v2"),
+    ("ai.backend.appproxy.coordinator.api.proxy", "proxy"),
     ("ai.backend.appproxy.coordinator.server", "request_context_aware_middleware"),
+    ("ai.backend.appproxy.worker.api.setup", "setup"),
     ("ai.backend.appproxy.worker.coordinator_client", "_get_request_headers"),
     ("ai.backend.appproxy.worker.proxy.backend.http", "HTTPBackend.proxy_http"),
     ("ai.backend.appproxy.worker.proxy.backend.http", "HTTPBackend.proxy_ws"),
@@ -91,6 +94,9 @@ TARGETS: tuple[tuple[str, str], ...] = (
     ("ai.backend.manager.sokovan.scheduler.coordinator", "ScheduleCoordinator.process_schedule"),
     ("ai.backend.manager.sokovan.scheduler.launcher.launcher", "SessionLauncher._start_single_session"),
     ("ai.backend.manager.sokovan.scheduler.launcher.launcher", "SessionLauncher._trigger_image_pulling_for_sessions"),
+    ("ai.backend.storage.api.manager", "ArchiveDownloadHandler.create_session"),
+    ("ai.backend.storage.api.manager", "create_download_session"),
+    ("ai.backend.storage.api.manager", "create_upload_session"),
     ("ai.backend.web.clients.endpoint_pool.pool", "HealthyEndpointPool._check_all_health"),
 )
 
