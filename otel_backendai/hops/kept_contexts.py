@@ -113,9 +113,10 @@ class KeptContexts:
                 kept = Kept(parsed[0], now, status, now)
             self._kept.put(identifier, kept)
         if self.store is not None:
-            self.store.write(self._prefix + identifier, value, self._ttl)
+            # Who listens is in a hurry; who reads comes later.
             if self._channel is not None:
                 self.store.tell(self._channel, f"{identifier} {value}")
+            self.store.write(self._prefix + identifier, value, self._ttl)
 
     def known(self, identifier: str) -> Kept | None:
         """What is kept in this process; the store is not asked."""

@@ -130,6 +130,7 @@ def test_the_token_itself_is_nowhere(telemetry: Telemetry) -> None:
 
     eventually(told)
     digest = digest_of(TOKEN)
+    eventually(lambda: bool(redis.keys("*")))
     assert [key.decode() for key in redis.keys("*")] == [f"{TOKEN_KEY_PREFIX}{digest}"]
     value = redis.get(f"{TOKEN_KEY_PREFIX}{digest}")
     assert said == [f"{digest} ".encode() + value]
