@@ -22,6 +22,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from ai.backend.client.session import AsyncSession
 from smoke import Run, drive, parser, release  # type: ignore[import-not-found]  # beside it, where it is run
 
 _SIZE = 100_000
@@ -54,7 +55,7 @@ def _compare(sent: Path, received: Path) -> None:
 
 async def _folder(run: Run) -> None:
     folder = f"plain-{uuid.uuid4().hex[:8]}"
-    async with release.AsyncSession() as api:
+    async with AsyncSession() as api:
         async with run.step("vfolder create"):
             await api.VFolder.create(folder, usage_mode="general")
         with tempfile.TemporaryDirectory() as here, tempfile.TemporaryDirectory() as there:

@@ -69,9 +69,12 @@ def verdict(release: str, spans: Sequence[Span], journey: str, steps: Sequence[M
         f"{release} {journey}: {len(found.visits)} visits, {len(traces)} trace(s), {len(requests)} request ID(s), "
         f"{' '.join(components)}: {'good' if not found.problems else 'BAD'}"
     )
-    for span in found.visits:
+    below = {span.parent_span_id for span in found.visits}
+    makers = [span for span in spans if span.span_id in below and span not in found.visits]
+    for verb, span in [*(("made   ", span) for span in makers), *(("visited", span) for span in found.visits)]:
         worker = span.resource.get("process.pid", "")
-        print(f"  {span.service} {worker} {span.name} {span.trace_id} {span.attributes.get(ATTRIBUTE_REQUEST_ID)}")
+        request = span.attributes.get(ATTRIBUTE_REQUEST_ID)
+        print(f"  {verb} {span.service} {worker} {span.name} {span.trace_id} {request}")
     for problem in found.problems:
         print(f"  {problem}")
     return not found.problems

@@ -126,7 +126,7 @@ async def test_another_manager_learns_it_from_the_clusters_redis(
     telemetry: Telemetry, bus: Bus, redis_port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The address is the release's own; a manager that comes later finds there what it did not see."""
-    await _make_a_client(redis_port)
+    await make_a_client(redis_port)
     store = deferred.sessions.store
     assert store is not None
     session = uuid.uuid4()
@@ -144,7 +144,7 @@ async def test_another_manager_learns_it_from_the_clusters_redis(
     assert request_id.read(kept.context) == "request-1"
 
 
-async def _make_a_client(port: int) -> None:
+async def make_a_client(port: int) -> None:
     """As the release's components make one for their events."""
     if FAMILY < (25, 6):
         helper = importlib.import_module("ai.backend.common.redis_helper")

@@ -6,7 +6,7 @@
 import asyncio
 import importlib
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -18,13 +18,20 @@ from uuid import uuid4
 import aiohttp
 import pytest
 from aiohttp import web
+from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanKind
 
-from otel_backendai.hops import http_client, http_server
+from otel_backendai import request_id
+from otel_backendai.component import component
+from otel_backendai.hops import context_listener, http_client, http_server, tokens
+from otel_backendai.hops.kept_contexts import KeptContexts
+from otel_backendai.hops.tokens import digest_of
+from otel_backendai.names import SETTING_COMPONENT, TOKEN_CHANNEL, TOKEN_KEY_PREFIX
 from otel_backendai.releases.tokens import brought_token
 from tests.conftest import Telemetry
 from tests.releases.bus import FAMILY
+from tests.releases.test_deferred import make_a_client
 from tests.releases.test_user_traffic import serving
 
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -172,15 +179,42 @@ async def test_a_forged_token(telemetry: Telemetry, storage: str) -> None:
     assert (await only(telemetry, "GET /download")).parent is None
 
 
+@pytest.fixture
+def in_the_storage_proxy(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """This process is one of its workers; its listener ends soon after the test."""
+    monkeypatch.setenv(SETTING_COMPONENT, "storage-proxy")
+    monkeypatch.setattr(context_listener, "WAKE", 0.1)
+    component.cache_clear()
+    yield
+    component.cache_clear()
+
+
+@pytest.mark.usefixtures("in_the_storage_proxy")
+async def test_another_worker_hears_of_it(telemetry: Telemetry, redis_port: int) -> None:
+    """Once a worker has made the client for its events, it knows the tokens that others make, without asking."""
+    await make_a_client(redis_port)
+    other = KeptContexts(TOKEN_KEY_PREFIX, 10, 60, TOKEN_CHANNEL)
+    other.store = tokens.tokens.store
+    digest = digest_of("token") or ""
+    deadline = time.monotonic() + 10
+    while tokens.tokens.known(digest) is None:
+        other.remember(digest, request_id.bind("req-1", Context()))
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.05)
+    kept = tokens.tokens.known(digest)
+    assert kept is not None
+    assert request_id.read(kept.context) == "req-1"
+
+
 @pytest.mark.families("24.3", "25.15", "26.4", "26.8", "26.9")
 def test_the_way_to_an_app(telemetry: Telemetry) -> None:
     """Each of the three that give a token on the way is seen to make it."""
     where = "wsproxy.api.{0}" if FAMILY < (25,) else "appproxy.{1}.api.{0}"
-    for module, component, name in (
+    for module, part, name in (
         ("conf", "coordinator", "conf_v2"),
         ("proxy", "coordinator", "proxy"),
         ("setup", "worker", "setup"),
     ):
-        maker = getattr(importlib.import_module(f"ai.backend.{where.format(module, component)}"), name)
+        maker = getattr(importlib.import_module(f"ai.backend.{where.format(module, part)}"), name)
         assert maker.__wrapped__.__qualname__.endswith(("wrapped", name))
         assert maker.__code__.co_filename.endswith("otel_backendai/releases/tokens.py")
