@@ -5,7 +5,7 @@
 
     python -m tests.realstack.token_traces 26.9.6 [--dir DIR]
 
-Exits 1 if what came back with a token is not in the trace of the request that made the token.
+Exits 1 if what came back with a token is not in the trace of the request that made the token, or if a span shows one.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from otel_backendai.names import ATTRIBUTE_REQUEST_ID
 from tests.realstack.matrix.reading import observe
 from tests.realstack.stack.control import client_environment
 from tests.realstack.stack.settings import HERE, Stack, stack_of
-from tests.realstack.token_visits import EXPECTATIONS, visits_of
+from tests.realstack.token_visits import EXPECTATIONS, that_show_tokens, visits_of
 
 _TIMEOUT = 240
 
@@ -44,7 +44,10 @@ def main() -> None:
     failed = [step["title"] for step in steps if step["error"]]
     if failed:
         print(f"{stack.release}: failed: {', '.join(failed)}")
-    sys.exit(0 if verdicts and all(verdicts) and not failed else 1)
+    shown = that_show_tokens(spans)
+    for span in shown:
+        print(f"{stack.release}: a token is on {span.service} {span.name} of {span.scope}")
+    sys.exit(0 if verdicts and all(verdicts) and not failed and not shown else 1)
 
 
 def drive(stack: Stack) -> list[Mapping[str, Any]]:

@@ -3,6 +3,7 @@
 
 """Whether who came back with a token continued the request that made it: a judgement over spans, and nothing else."""
 
+import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
@@ -29,6 +30,10 @@ EXPECTATIONS = {
 }
 _FRONTENDS = ("proxy-worker", "wsproxy")
 _PATH = "url.path"
+_TOKEN = re.compile(
+    r"\btoken=(?!REDACTED)|/v2/proxy/(?!REDACTED|[{]token)[^/?]+/[^/?]+/(?:add|delete)|\beyJ[\w-]{8,}[.][\w-]+[.]",
+    re.IGNORECASE,
+)
 _ROUTE = "http.route"
 
 
@@ -74,6 +79,11 @@ def visits_of(spans: Sequence[Span], expectation: Expectation, began: float, end
         if span.attributes.get(ATTRIBUTE_REQUEST_ID) != made.attributes.get(ATTRIBUTE_REQUEST_ID):
             problems.append(f"{span.service} {span.name} {_path(span)} is under another request ID")
     return Visits(made, [*visits, *calls], problems)
+
+
+def that_show_tokens(spans: Sequence[Span]) -> list[Span]:
+    """The spans that have a token in an attribute: in a query, in the app-proxy's path, or a JSON web token."""
+    return [span for span in spans if any(_TOKEN.search(str(value)) for value in span.attributes.values())]
 
 
 def _path(span: Span) -> str:

@@ -9,7 +9,7 @@ import pytest
 
 from otel_backendai.desk.model import Span
 from otel_backendai.names import ATTRIBUTE_REQUEST_ID
-from tests.realstack.token_visits import EXPECTATIONS, Visits, visits_of
+from tests.realstack.token_visits import EXPECTATIONS, Visits, that_show_tokens, visits_of
 
 _SECOND = 1_000_000_000
 MADE = Span(
@@ -65,3 +65,20 @@ def test_one_trace_is_good() -> None:
 def test_what_is_bad(spans: tuple[Span, ...], problem: str) -> None:
     """A part that is missing, in another trace or under another ID is named."""
     assert problem in judged(*spans).problems
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("http://s/upload?token=abc", True),
+        ("/v2/proxy/0f8fad5b/7c9e6679/add", True),
+        ("GET eyJhbGciOiJIUzI1NiJ9.eyJhIjoxfQ.c2ln", True),
+        ("http://s/upload?token=REDACTED&a=1", False),
+        ("/v2/proxy/REDACTED/7c9e6679/add", False),
+        ("/v2/proxy/{token}/{session_id}/add", False),
+        ("/v2/proxy/auth", False),
+    ],
+)
+def test_a_span_that_shows_a_token(text: str, shown: bool) -> None:
+    """In whichever attribute, and whoever made the span."""
+    assert (that_show_tokens([replace(MADE, attributes={"any": text})]) != []) is shown
