@@ -60,8 +60,10 @@ class HttpServerInstrumentor(_HopInstrumentor):
         with _INSTRUMENT:
             from otel_backendai.hops import http_server
             from otel_backendai.releases.entities import route_entities
+            from otel_backendai.releases.tokens import brought_token
 
             http_server.entities_of = route_entities
+            http_server.token_of = brought_token
             GUARDING.install()
         super()._instrument(**kwargs)
 
@@ -72,6 +74,7 @@ class HttpServerInstrumentor(_HopInstrumentor):
         super()._uninstrument(**kwargs)
         with _INSTRUMENT:
             http_server.entities_of = None
+            http_server.token_of = None
             GUARDING.uninstall()
 
 
@@ -138,16 +141,17 @@ class BackgroundInstrumentor(_HopInstrumentor):
 
 
 class DeferredInstrumentor(_HopInstrumentor):
-    """What sessions leave to schedulers, entry point ``backendai_deferred``."""
+    """What requests leave to schedulers and to tokens, entry point ``backendai_deferred``."""
 
     @property
     def hop(self) -> Hop:
-        """See :mod:`otel_backendai.hops.deferred`, and the adapters for schedulers and Redis."""
+        """See :mod:`otel_backendai.hops.deferred`, and the adapters for schedulers, tokens and Redis."""
         from otel_backendai.hops.deferred import HOP
         from otel_backendai.releases import (  # noqa: F401  # they declare their wraps
             redis_address,
             scheduling,
             scheduling_records,
+            tokens,
         )
 
         return HOP

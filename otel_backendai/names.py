@@ -36,7 +36,11 @@ EVENT_RETRY_COUNT: Final = "_retry_count"
 # What is kept for deferred work, in Redis under this key and a session's ID: a JSON object with the request ID, the
 # W3C trace fields and the time of the request in seconds since the epoch.
 SESSION_KEY_PREFIX: Final = "otel-backendai.session."
-SESSION_TIME: Final = "time"
+# The same for who comes back with a token: under this key and the token's SHA-256 in hexadecimal digits; and told on
+# this channel, as digest, blank and object, to the processes that tokens are brought to.
+TOKEN_KEY_PREFIX: Final = "otel-backendai.token."  # noqa: S105  # no token
+TOKEN_CHANNEL: Final = "otel-backendai.tokens"  # noqa: S105  # ditto
+KEPT_TIME: Final = "time"
 
 # Baggage entry, span attribute and metric attribute: the same text everywhere.
 ATTRIBUTE_REQUEST_ID: Final = "backendai.request.id"

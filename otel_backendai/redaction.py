@@ -17,7 +17,8 @@ _NAMES = (
 # `code`: what an OpenID provider sends the browser back with. In a text it is an exit code.
 _SECRET = re.compile(rf"(?P<name>(?:^|[?&;]){_NAMES.format(more='|code')})=[^&;#]*", re.IGNORECASE)
 _SECRET_IN_TEXT = re.compile(rf"(?P<name>[?&;]{_NAMES.format(more='')})=[^&;#\s\"']*", re.IGNORECASE)
-# The app-proxy's tokens are JSON web tokens, and stand in paths, too: /v2/proxy/TOKEN/SESSION/add.
+# The app-proxy's tokens stand in paths, too: /v2/proxy/TOKEN/SESSION/add. Some are UUIDs, others are JSON web tokens.
+_IN_PATH = re.compile(r"/v2/proxy/[^/?#\s\"']{1,4096}(?=/[^/?#\s\"']{1,100}/(?:add|delete)\b)")
 _JWT = re.compile(r"(?<![\w-])eyJ[\w-]{8,}\.[\w-]+\.[\w-]*")
 # user:password@host
 _USER = re.compile(r"://[^/?#@\s]+@")
@@ -35,6 +36,8 @@ def redact_text(text: str) -> str:
 
 
 def _redact_tokens(text: str) -> str:
+    if "/v2/proxy/" in text:
+        text = _IN_PATH.sub(f"/v2/proxy/{REDACTED}", text)
     if "eyJ" in text:
         text = _JWT.sub(REDACTED, text)
     return _USER.sub(f"://{REDACTED}@", text) if "@" in text else text

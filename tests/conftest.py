@@ -18,6 +18,7 @@ from opentelemetry.trace import SpanKind
 from otel_backendai import guard
 from otel_backendai.hops import (
     background,
+    context_store,
     contrib_server,
     deferred,
     events,
@@ -25,8 +26,10 @@ from otel_backendai.hops import (
     http_server,
     logs,
     rpc,
-    session_store,
+    tokens,
 )
+from otel_backendai.hops.kept_contexts import DEFAULT_LIMIT, DEFAULT_TTL, KeptContexts
+from otel_backendai.names import SESSION_KEY_PREFIX, TOKEN_CHANNEL, TOKEN_KEY_PREFIX
 from otel_backendai.releases import request_context
 from otel_backendai.sdk.span_processor import equip
 
@@ -73,8 +76,11 @@ def leaves_no_trace(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(guard, "strict", True)
     for hop_module in (rpc, http_server):
         monkeypatch.setattr(hop_module, "entities_of", None)
-    monkeypatch.setattr(deferred, "sessions", deferred.Sessions(deferred.DEFAULT_LIMIT, deferred.DEFAULT_TTL))
-    monkeypatch.setattr(session_store, "IDLE", 0.05)
+    monkeypatch.setattr(http_server, "token_of", None)
+    monkeypatch.setattr(deferred, "sessions", KeptContexts(SESSION_KEY_PREFIX, DEFAULT_LIMIT, DEFAULT_TTL))
+    kept = KeptContexts(TOKEN_KEY_PREFIX, DEFAULT_LIMIT, DEFAULT_TTL, TOKEN_CHANNEL)
+    monkeypatch.setattr(tokens, "tokens", kept)
+    monkeypatch.setattr(context_store, "IDLE", 0.05)
     environment = dict(os.environ)
     propagator = propagate.get_global_textmap()
     before = context_api.get_current()
@@ -89,7 +95,7 @@ def leaves_no_trace(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         context_api.attach(before)
     os.environ.clear()
     os.environ.update(environment)
-    stores = [thread for thread in threading.enumerate() if thread.name == session_store.THREAD_NAME]
+    stores = [thread for thread in threading.enumerate() if thread.name == context_store.THREAD_NAME]
     for thread in stores:
         thread.join(10)
     assert not any(thread.is_alive() for thread in stores)

@@ -10,6 +10,7 @@ sent, for streams and WebSocket upgrades too.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import Any, cast
 
 from opentelemetry import baggage, propagate
@@ -26,12 +27,12 @@ from opentelemetry.semconv.attributes.http_attributes import (
 from opentelemetry.semconv.attributes.server_attributes import SERVER_ADDRESS, SERVER_PORT
 from opentelemetry.semconv.attributes.url_attributes import URL_PATH, URL_SCHEME
 from opentelemetry.semconv.attributes.user_agent_attributes import USER_AGENT_ORIGINAL
-from opentelemetry.trace import Span, SpanKind, Status, StatusCode, get_current_span
+from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode, get_current_span
 from opentelemetry.util.types import AttributeValue
 
 from otel_backendai import request_id
 from otel_backendai.guard import Guard
-from otel_backendai.hops import noise
+from otel_backendai.hops import noise, tokens
 from otel_backendai.hops.peers import MARKER_HEADERS
 from otel_backendai.hops.span_scope import SpanScope, clean_text, record_error, with_request_id
 from otel_backendai.names import HEADER_RESPONSE_REQUEST_ID, ORIGIN_HTTP
@@ -43,12 +44,15 @@ HOP = Hop("http_server")
 
 _BEGIN = Guard("http server: begin")
 _EXTRACT = Guard("http server: global propagator")
+_TOKEN = Guard("http server: token")
 _FINISH = Guard("http server: finish")
 _HEADER = Guard("http server: response header")
 
 EntitiesOf = Callable[[Mapping[str, str]], Mapping[str, str]]
 # Span attributes by the variables of a route: what they mean, the releases know, and set this.
 entities_of: EntitiesOf | None = None
+# The token that a request brings, if it does: where that stands, the releases know, and set this.
+token_of: tokens.TokenOf | None = None
 
 _ANSWER = create_key("otel-backendai-answer")
 
@@ -83,13 +87,16 @@ class _Answer:
         names: The request ID that it names. Not read from baggage: a handler may bind another one for a part of its
             work.
         status: The status code that went out, ``None`` before that.
+        asks: What links the span once it is known where the request's token comes from; ``None`` if it is, or if it
+            has none.
     """
 
-    __slots__ = ("names", "status")
+    __slots__ = ("asks", "names", "status")
 
     def __init__(self) -> None:
         self.names: str | None = None
         self.status: int | None = None
+        self.asks: Callable[[Span], None] | None = None
 
 
 @HOP.wraps("aiohttp.web_protocol", "RequestHandler._handle_request")
@@ -99,6 +106,8 @@ def _wrap_handle_request(original: Callable[..., Awaitable[tuple[Any, bool]]]) -
             return await original(self, request, *args, **kwargs)
         answer = _Answer()
         with _server_scope(request, answer) as scope:
+            if answer.asks is not None:
+                answer.asks(scope.span)
             try:
                 result = await original(self, request, *args, **kwargs)
             except asyncio.CancelledError:
@@ -149,8 +158,13 @@ def is_serving() -> bool:
 def _server_scope(request: Any, answer: _Answer) -> SpanScope:
     """The scope of one request: extracted or minted request ID, its parent, and a SERVER span unless it is noise."""
     context, attributes, method, quiet = Context(), {}, "HTTP", True
+    links: list[Link] = []
     with _BEGIN:
-        context, origin = with_request_id(extract_request_headers(request.headers), ORIGIN_HTTP)
+        context = extract_request_headers(request.headers)
+        if token_of is not None:
+            with _TOKEN:
+                context, links = _continued(context, answer, token_of(request))
+        context, origin = with_request_id(context, ORIGIN_HTTP)
         answer.names = request_id.read(context)
         context = context_api.set_value(_ANSWER, answer, context)
         attributes = _request_attributes(request)
@@ -158,7 +172,21 @@ def _server_scope(request: Any, answer: _Answer) -> SpanScope:
         attributes.update(origin)
         quiet = noise.is_noise_path(request.path)
     name = "HTTP" if method == _OTHER_METHOD else method
-    return SpanScope(HOP.tracer, name, SpanKind.SERVER, context, attributes, quiet=quiet)
+    return SpanScope(HOP.tracer, name, SpanKind.SERVER, context, attributes, links, quiet=quiet)
+
+
+def _continued(context: Context, answer: _Answer, token: tokens.Token | None) -> tuple[Context, list[Link]]:
+    """What a request starts with that brings ``token``.
+
+    Whether the application accepts the token is known later. What one that it refuses can tell its bearer is the
+    request ID of the request that made it: a token of which we know is one that was given out, under that ID.
+    """
+    if token is None:
+        return context, []
+    found, links = tokens.continued(context, token)
+    if found is context:
+        answer.asks = partial(tokens.link_when_found, context, token)
+    return found, links
 
 
 def extract_request_headers(headers: Mapping[str, str]) -> Context:

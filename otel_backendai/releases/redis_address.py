@@ -12,10 +12,13 @@ import functools
 from collections.abc import Callable
 from typing import Any, cast
 
+from otel_backendai.component import component
 from otel_backendai.guard import Guard
-from otel_backendai.hops import deferred
+from otel_backendai.hops import deferred, tokens
+from otel_backendai.hops.context_store import TIMEOUT, ContextStore
 from otel_backendai.hops.deferred import HOP
-from otel_backendai.hops.session_store import TIMEOUT, SessionStore
+from otel_backendai.hops.kept_contexts import is_store_wanted
+from otel_backendai.releases.tokens import TOKEN_COMPONENTS
 
 # REDIS_STREAM_DB of all releases: the database of the events, which every component talks to.
 _DATABASE = 4
@@ -50,12 +53,16 @@ def _wrap_create_valkey_client(original: Callable[..., Any]) -> Callable[..., An
 
 
 def _learn(target: Any, database: object) -> None:
-    if database != _DATABASE or deferred.sessions.store is not None or not deferred.is_store_wanted():
+    if database != _DATABASE or not is_store_wanted():
         return
     settings = {name: target.get(name) for name in ("addr", "sentinel", "service_name", "password", "use_tls")}
     settings["sentinel_password"] = target.get("sentinel_password") or settings["password"]
     settings["unverified"] = target.get("tls_skip_verify")
-    deferred.sessions.store = SessionStore(functools.partial(_client, settings))
+    connect = functools.partial(_client, settings)
+    if deferred.sessions.store is None:
+        deferred.sessions.store = ContextStore(connect)
+    # Also when it is known: this process may be a fork of the one that learnt it.
+    tokens.use_store(connect, deferred.sessions.store, listen=component() in TOKEN_COMPONENTS)
 
 
 def _client(settings: dict[str, Any]) -> Any:

@@ -20,7 +20,8 @@ from opentelemetry.util.types import AttributeValue
 from otel_backendai import request_id
 from otel_backendai.guard import Guard
 from otel_backendai.hops import deferred
-from otel_backendai.hops.deferred import HOP, Kept
+from otel_backendai.hops.deferred import HOP
+from otel_backendai.hops.kept_contexts import DEFAULT_LIMIT, Kept
 from otel_backendai.hops.recent import Recent
 from otel_backendai.hops.span_scope import clean_text
 from otel_backendai.names import ATTRIBUTE_REQUEST_ID, ATTRIBUTE_SESSION_ID, ATTRIBUTE_SESSION_REASON
@@ -28,7 +29,7 @@ from otel_backendai.names import ATTRIBUTE_REQUEST_ID, ATTRIBUTE_SESSION_ID, ATT
 _RECORD = Guard("scheduling records")
 
 # What was said of which session; some ten things are said of one on its way.
-_told: Recent[tuple[object, ...], bool] = Recent(10 * deferred.DEFAULT_LIMIT)
+_told: Recent[tuple[object, ...], bool] = Recent(10 * DEFAULT_LIMIT)
 _RUNNING = "RUNNING"
 
 

@@ -50,6 +50,7 @@ TEXTS = [
     f"kept Cookie: AIOHTTP_SESSION={PLANTED}; other={PLANTED}",
     f"cannot connect to redis://user:{PLANTED}@redis:6379, kept",
     f"secret_key={PLANTED} kept",
+    f"GET http://proxy:6041/v2/proxy/{PLANTED}/7c9e6679/add?app=kept",
 ]
 
 

@@ -18,7 +18,9 @@ from opentelemetry import context as context_api
 from opentelemetry import propagate, trace
 
 from otel_backendai import guard, instrumentors
-from otel_backendai.hops import deferred
+from otel_backendai.hops import deferred, tokens
+from otel_backendai.hops.kept_contexts import DEFAULT_LIMIT, DEFAULT_TTL, KeptContexts
+from otel_backendai.names import SESSION_KEY_PREFIX, TOKEN_CHANNEL, TOKEN_KEY_PREFIX
 from otel_backendai.releases import scheduling_records
 from tests.conftest import Telemetry
 from tests.releases.bus import Bus, open_bus
@@ -68,7 +70,9 @@ def _provider() -> Telemetry:
 def recorded(_provider: Telemetry, monkeypatch: pytest.MonkeyPatch) -> Iterator[Telemetry]:
     """Spans in memory, upstream's included, and no hop on; a bug of ours fails the test."""
     monkeypatch.setattr(guard, "strict", True)
-    monkeypatch.setattr(deferred, "sessions", deferred.Sessions(deferred.DEFAULT_LIMIT, deferred.DEFAULT_TTL))
+    monkeypatch.setattr(deferred, "sessions", KeptContexts(SESSION_KEY_PREFIX, DEFAULT_LIMIT, DEFAULT_TTL))
+    kept = KeptContexts(TOKEN_KEY_PREFIX, DEFAULT_LIMIT, DEFAULT_TTL, TOKEN_CHANNEL)
+    monkeypatch.setattr(tokens, "tokens", kept)
     scheduling_records.forget()
     _provider.exporter.clear()
     propagator, before = propagate.get_global_textmap(), context_api.get_current()

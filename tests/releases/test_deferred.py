@@ -18,12 +18,14 @@ from opentelemetry.trace import SpanKind
 from otel_backendai import request_id
 from otel_backendai.hops import deferred
 from otel_backendai.hops.background import run_scope
+from otel_backendai.hops.kept_contexts import KeptContexts
 from otel_backendai.hops.span_scope import SpanScope
 from otel_backendai.names import (
     ATTRIBUTE_REQUEST_ID,
     ATTRIBUTE_SESSION_ID,
     ATTRIBUTE_SESSION_NEXT_STATUS,
     ATTRIBUTE_SESSION_STATUS,
+    SESSION_KEY_PREFIX,
 )
 from tests.conftest import Telemetry
 from tests.releases.bus import FAMILY, Bus, session_class
@@ -124,13 +126,13 @@ async def test_another_manager_learns_it_from_the_clusters_redis(
     telemetry: Telemetry, bus: Bus, redis_port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The address is the release's own; a manager that comes later finds there what it did not see."""
-    await _make_a_client(redis_port)
+    await make_a_client(redis_port)
     store = deferred.sessions.store
     assert store is not None
     session = uuid.uuid4()
     with request_scope("request-1"):
         await tell(bus, session, "PENDING")
-    later = deferred.Sessions(10, 60)
+    later = KeptContexts(SESSION_KEY_PREFIX, 10, 60)
     later.store = store
     monkeypatch.setattr(deferred, "sessions", later)
     deadline = time.monotonic() + 10
@@ -142,7 +144,7 @@ async def test_another_manager_learns_it_from_the_clusters_redis(
     assert request_id.read(kept.context) == "request-1"
 
 
-async def _make_a_client(port: int) -> None:
+async def make_a_client(port: int) -> None:
     """As the release's components make one for their events."""
     if FAMILY < (25, 6):
         helper = importlib.import_module("ai.backend.common.redis_helper")

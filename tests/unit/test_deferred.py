@@ -16,10 +16,11 @@ from otel_backendai import request_id
 from otel_backendai.api import bind_request_id
 from otel_backendai.hops import deferred
 from otel_backendai.hops.background import run_scope
+from otel_backendai.hops.context_store import ContextStore
 from otel_backendai.hops.event_spans import producer_scope
-from otel_backendai.hops.session_store import SessionStore
+from otel_backendai.hops.kept_contexts import KeptContexts
 from otel_backendai.hops.span_scope import SpanScope
-from otel_backendai.names import ATTRIBUTE_REQUEST_ID, ATTRIBUTE_SESSION_ID
+from otel_backendai.names import ATTRIBUTE_REQUEST_ID, ATTRIBUTE_SESSION_ID, SESSION_KEY_PREFIX
 from otel_backendai.releases import session_statuses
 from tests.conftest import Telemetry
 
@@ -99,7 +100,7 @@ def test_late_work_is_a_linked_root(telemetry: Telemetry, monkeypatch: pytest.Mo
 
 def test_the_table_is_bounded(telemetry: Telemetry) -> None:
     """What was unused for the longest time is forgotten."""
-    known = deferred.Sessions(2, 60)
+    known = KeptContexts(SESSION_KEY_PREFIX, 2, 60)
     context = request_id.bind("request-1", Context())
     for session in ("a", "b"):
         known.remember(session, context)
@@ -113,13 +114,13 @@ def test_another_process_reads_it_once(telemetry: Telemetry) -> None:
     server = fakeredis.FakeServer()
     orders: list[str] = []
 
-    class Counted(SessionStore):
+    class Counted(ContextStore):
         def read(self, key: str, found: object) -> None:
             orders.append(key)
             super().read(key, found)  # type: ignore[arg-type]  # as it came
 
-    def process() -> deferred.Sessions:
-        known = deferred.Sessions(100, 60)
+    def process() -> KeptContexts:
+        known = KeptContexts(SESSION_KEY_PREFIX, 100, 60)
         known.store = Counted(lambda: fakeredis.FakeRedis(server=server))
         return known
 

@@ -85,6 +85,8 @@ SECRETS = [
     ("https://w:5050/v2/proxy/auth?permit_key=abc&app=x", "https://w:5050/v2/proxy/auth?permit_key=REDACTED&app=x"),
     ("/openid/callback?code=4%2F0A&state=x", "/openid/callback?code=REDACTED&state=x"),
     ("https://user:pass@registry/v2/", "https://REDACTED@registry/v2/"),
+    ("/v2/proxy/0f8fad5b-d9cb-469f/s/add?app=x", "/v2/proxy/REDACTED/s/add?app=x"),
+    ("https://c/v2/proxy/AKIA/s/delete", "https://c/v2/proxy/REDACTED/s/delete"),
     ("https://c/v2/proxy/eyJhbGciOiJIUzI1NiJ9.eyJhIjoxfQ.c2ln/s/add?app=x", "https://c/v2/proxy/REDACTED/s/add?app=x"),
 ]
 
@@ -111,6 +113,7 @@ def test_what_the_http_conventions_list_is_redacted(name: str) -> None:
         "https://s/token/x?a=1",
         "https://s/?tokens=3&tokenize=1",
         "/a=b?c=d",
+        "/v2/proxy/auth?app=add",
         "?mytokenx=1",
         "?barcode=1&encode=2&statuscode=3",
         "/eyJ/x?eyJhbGciOiJ=1",
@@ -215,7 +218,7 @@ def test_processors_that_came_first_see_nothing_secret_either() -> None:
 
 def test_a_long_url_is_redacted_in_linear_time() -> None:
     """A megabyte of separators and word characters is no attack on the pattern; bounded by the test run itself."""
-    repeated = "?", "&a", "a-", "?token", "-eyJ", ".eyJaaaaaaaa", "://"
+    repeated = "?", "&a", "a-", "?token", "-eyJ", ".eyJaaaaaaaa", "://", "/v2/proxy/a"
     for url in (f"?{part * 200_000}=@" for part in repeated):
         redact_url(url)
         redact_text(url)

@@ -13,7 +13,7 @@ from opentelemetry.context import Context
 from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, get_current_span, set_span_in_context
 
 from otel_backendai import request_id
-from otel_backendai.propagators.session_value import MAX_VALUE_LENGTH, parse_session_value, render_session_value
+from otel_backendai.propagators.kept_value import MAX_VALUE_LENGTH, parse_kept_value, render_kept_value
 
 PARENT = SpanContext(0x0AF7651916CD43DD8448EB211C80319C, 0xB7AD6B7169203331, False, TraceFlags(1))
 CONTEXT = set_span_in_context(NonRecordingSpan(PARENT), request_id.bind("request-1", Context()))
@@ -22,8 +22,8 @@ TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 def test_there_and_back() -> None:
     """Request ID, trace and time come back; the parent is a remote one, in another process as in this."""
-    value = render_session_value(CONTEXT, 1_700_000_000.25)
-    parsed = parse_session_value(value)
+    value = render_kept_value(CONTEXT, 1_700_000_000.25)
+    parsed = parse_kept_value(value)
     assert parsed is not None
     found, at = parsed
     span = get_current_span(found).get_span_context()
@@ -38,7 +38,7 @@ def test_there_and_back() -> None:
 
 def test_baggage_of_the_application_is_not_stored() -> None:
     """Of the baggage only the request ID: the rest may be anybody's secret."""
-    value = render_session_value(baggage.set_baggage("user", "secret", CONTEXT), 1.0)
+    value = render_kept_value(baggage.set_baggage("user", "secret", CONTEXT), 1.0)
     assert value is not None
     assert "secret" not in value
     assert set(json.loads(value)) == {"request_id", "traceparent", "time"}
@@ -46,7 +46,7 @@ def test_baggage_of_the_application_is_not_stored() -> None:
 
 def test_nothing_to_keep() -> None:
     """A context of nobody's is not stored."""
-    assert render_session_value(Context(), 1.0) is None
+    assert render_kept_value(Context(), 1.0) is None
 
 
 @pytest.mark.parametrize(
@@ -72,10 +72,10 @@ def test_nothing_to_keep() -> None:
 )
 def test_only_what_is_well_formed_is_believed(value: object) -> None:
     """Anyone who may write to Redis may have written it."""
-    assert parse_session_value(value) is None
+    assert parse_kept_value(value) is None
 
 
 @given(st.one_of(st.text(), st.binary(), st.dictionaries(st.text(), st.integers()).map(json.dumps)))
 def test_nothing_raises(value: object) -> None:
     """Whatever is found there, no exception comes of it."""
-    assert parse_session_value(value) is None
+    assert parse_kept_value(value) is None

@@ -16,8 +16,8 @@ import fakeredis
 import pytest
 import redis
 
-from otel_backendai.hops import session_store
-from otel_backendai.hops.session_store import SessionStore
+from otel_backendai.hops import context_store
+from otel_backendai.hops.context_store import ContextStore
 
 # What ten thousand orders may take before they have waited for Redis: one answer of the slow one takes longer.
 _NO_WAIT = 1.0
@@ -30,7 +30,7 @@ def silent() -> Iterator[int]:
         yield server.getsockname()[1]
 
 
-def read(store: SessionStore, key: str) -> object:
+def read(store: ContextStore, key: str) -> object:
     """What the store hands out for ``key``."""
     found: Queue[object] = Queue()
     store.read(key, found.put)
@@ -40,7 +40,7 @@ def read(store: SessionStore, key: str) -> object:
 def test_what_is_written_is_read_by_another_process() -> None:
     """Two stores over one Redis; the value goes away by itself."""
     server = fakeredis.FakeServer()
-    one, other = (SessionStore(lambda: fakeredis.FakeRedis(server=server)) for _ in range(2))
+    one, other = (ContextStore(lambda: fakeredis.FakeRedis(server=server)) for _ in range(2))
     one.write("key", "value", 60)
     assert read(one, "key") == b"value"  # the order before is done, too
     assert read(other, "key") == b"value"
@@ -50,12 +50,12 @@ def test_what_is_written_is_read_by_another_process() -> None:
 
 def test_a_silent_redis_costs_nothing(silent: int, caplog: pytest.LogCaptureFixture) -> None:
     """Ten thousand orders do not wait for a server that never answers, are bounded, and make one line of log."""
-    store = SessionStore(lambda: redis.Redis("127.0.0.1", silent, socket_timeout=0.2))
+    store = ContextStore(lambda: redis.Redis("127.0.0.1", silent, socket_timeout=0.2))
     began = time.monotonic()
     for number in range(10_000):
         store.write(f"key{number}", "value", 60)
     assert time.monotonic() - began < _NO_WAIT
-    assert store.waiting <= session_store.MAX_ORDERS
+    assert store.waiting <= context_store.MAX_ORDERS
     assert _lines(caplog) == 1
 
 
@@ -71,7 +71,7 @@ def test_a_refusing_redis_is_left_alone_for_a_while(caplog: pytest.LogCaptureFix
         def close(self) -> None:
             pass
 
-    store = SessionStore(Refusing)
+    store = ContextStore(Refusing)
     store.write("key", "value", 60)
     _eventually(lambda: bool(attempts) and _lines(caplog) == 1)
     for _ in range(100):
@@ -82,7 +82,7 @@ def test_a_refusing_redis_is_left_alone_for_a_while(caplog: pytest.LogCaptureFix
 
 def test_a_fork_starts_anew() -> None:
     """A worker that is forked has its own thread; its parent's is not there, and its parent's orders are not its."""
-    store = SessionStore(fakeredis.FakeRedis)
+    store = ContextStore(fakeredis.FakeRedis)
     assert read(store, "key") is None
     reader, writer = os.pipe()
     child = os.fork()
@@ -99,9 +99,9 @@ def test_a_fork_starts_anew() -> None:
 
 def test_the_thread_ends_when_there_is_nothing_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     """A process that makes no sessions keeps neither a thread nor a connection; the next order starts one again."""
-    monkeypatch.setattr(session_store, "IDLE", 0.05)
+    monkeypatch.setattr(context_store, "IDLE", 0.05)
     before = set(threading.enumerate())
-    store = SessionStore(fakeredis.FakeRedis)
+    store = ContextStore(fakeredis.FakeRedis)
     assert read(store, "key") is None
     _eventually(lambda: set(threading.enumerate()) <= before)
     assert read(store, "key") is None

@@ -1,7 +1,7 @@
 # Copyright The otel-backendai Authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""What is kept with a session: the request that made it. Nothing else in the package knows the value's layout.
+"""What is kept with a session or a token: the request that made it. Nothing else in the package knows the layout.
 
 A flat JSON object: the request ID, ``traceparent``, ``tracestate`` and the time of the request. Of the baggage the
 request ID only: what an application put beside it is not ours to store.
@@ -15,15 +15,15 @@ from opentelemetry.context import Context
 from opentelemetry.trace import get_current_span
 
 from otel_backendai import request_id
-from otel_backendai.names import BAGGAGE, REQUEST_ID, SESSION_TIME
+from otel_backendai.names import BAGGAGE, KEPT_TIME, REQUEST_ID
 from otel_backendai.propagators import w3c
 
 # A trace state has 512 characters at the most that must be carried, a request ID 128.
 MAX_VALUE_LENGTH = 2048
 
 
-def render_session_value(context: Context, at: float) -> str | None:
-    """Return the text to keep for a session; ``None`` when ``context`` has no request ID and no trace.
+def render_kept_value(context: Context, at: float) -> str | None:
+    """Return the text to keep; ``None`` when ``context`` has no request ID and no trace.
 
     Args:
         context: That of the request.
@@ -32,18 +32,18 @@ def render_session_value(context: Context, at: float) -> str | None:
     carried = {name: value for name, value in w3c.carried_from(context).items() if name != BAGGAGE}
     if not carried:
         return None
-    text = json.dumps({**carried, SESSION_TIME: round(at, 6)}, separators=(",", ":"))
+    text = json.dumps({**carried, KEPT_TIME: round(at, 6)}, separators=(",", ":"))
     return text if len(text) <= MAX_VALUE_LENGTH else None
 
 
-def parse_session_value(value: object) -> tuple[Context, float] | None:
-    """Return context and time of what :func:`render_session_value` made; ``None`` for all that is not well-formed.
+def parse_kept_value(value: object) -> tuple[Context, float] | None:
+    """Return context and time of what :func:`render_kept_value` made; ``None`` for all that is not well-formed.
 
     Args:
         value: Text or bytes; anyone who may write to Redis may have written it.
     """
     carrier = _parse(value)
-    at = carrier.get(SESSION_TIME)
+    at = carrier.get(KEPT_TIME)
     if not isinstance(at, int | float) or isinstance(at, bool) or not math.isfinite(at) or at < 0:
         return None
     found = w3c.extract(({name: carrier[name] for name in carrier if name != BAGGAGE},), Context())

@@ -1,7 +1,7 @@
 # Copyright The otel-backendai Authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""What is kept with sessions, in the cluster's own Redis: written and read by a thread of our own, never awaited.
+"""What requests leave behind, in the cluster's own Redis: written and read by a thread of our own, never awaited.
 
 A thread, and not a task of the application's loop: a connection that hangs, a loop that closes and a process that
 forks cost the application nothing, and the loops of all releases are alike to it. It is started by the first order in
@@ -26,14 +26,14 @@ PAUSE = 10.0
 # Seconds without an order after which thread and connection go.
 IDLE = 30.0
 LOG_INTERVAL = 60.0
-THREAD_NAME = "otel-backendai-sessions"
+THREAD_NAME = "otel-backendai-contexts"
 
 # A redis-py client, asked for in the thread.
 Connect = Callable[[], Any]
 Found = Callable[[object], None]
 
 
-class SessionStore:
+class ContextStore:
     """Redis as a place to leave small values; whatever goes wrong there, the caller does not learn of it.
 
     Args:
@@ -57,6 +57,10 @@ class SessionStore:
     def write(self, key: str, value: str, seconds: int) -> None:
         """Leave ``value`` under ``key`` for so many seconds, some time soon, if possible."""
         self._order(lambda client: client.set(key, value, ex=seconds))
+
+    def tell(self, channel: str, text: str) -> None:
+        """Send ``text`` to who listens on ``channel``, some time soon, if possible."""
+        self._order(lambda client: client.publish(channel, text))
 
     def read(self, key: str, found: Found) -> None:
         """Look ``key`` up some time soon and hand the value (bytes, or ``None``) to ``found``, in the thread.
@@ -109,7 +113,7 @@ class SessionStore:
         if now - self._logged_at >= LOG_INTERVAL:
             self._logged_at = now
             with suppress(Exception):  # the application's logging may raise
-                _logger.warning("Redis does not keep the traces of sessions for other processes: %s", what)
+                _logger.warning("Redis does not keep the traces of sessions and tokens for other processes: %s", what)
 
 
 def _close(client: Any) -> None:

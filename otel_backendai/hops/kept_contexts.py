@@ -1,0 +1,186 @@
+# Copyright The otel-backendai Authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Contexts of requests, each kept under the ID of what the request made, for who comes back to that later.
+
+In this process (bounded) and in the cluster's Redis (with a time-out); nothing here ever waits.
+"""
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from threading import Lock
+from typing import Final
+
+from opentelemetry.context import Context
+
+from otel_backendai.guard import Guard
+from otel_backendai.hops.context_listener import ContextListener
+from otel_backendai.hops.context_store import ContextStore
+from otel_backendai.hops.recent import Recent
+from otel_backendai.names import SETTING_SESSION_LIMIT, SETTING_SESSION_STORE, SETTING_SESSION_TTL
+from otel_backendai.propagators.kept_value import parse_kept_value, render_kept_value
+
+# How many of a kind a process remembers, and how long Redis does, in seconds.
+DEFAULT_LIMIT: Final = 10_000
+DEFAULT_TTL: Final = 86_400
+
+# A context that nobody kept is asked for once more after this time, in seconds: the writer may have been behind us.
+_ASK_AGAIN: Final = 5.0
+_MAX_WAITING: Final = 16
+
+_ANSWER = Guard("kept contexts: answer of the store")
+
+
+@dataclass(slots=True)
+class Kept:
+    """What is known of a thing: its request's context and time; of a session, its status and since when."""
+
+    context: Context
+    at: float
+    status: str | None = None
+    since: float = 0.0
+
+
+@dataclass(slots=True)
+class _Asked:
+    """A thing that the store was asked about, and who waits for the answer."""
+
+    at: float
+    times: int = 1
+    waiting: list[Callable[[Kept], None]] = field(default_factory=list)
+
+
+def _number(setting: str, default: int) -> int:
+    text = os.environ.get(setting, "").strip()
+    return int(text) if text.isdecimal() and 0 < len(text) <= 9 else default
+
+
+def configured_limit() -> int:
+    """How many of a kind are remembered: ``OTEL_BACKENDAI_SESSION_LIMIT``."""
+    return _number(SETTING_SESSION_LIMIT, DEFAULT_LIMIT)
+
+
+def configured_ttl() -> int:
+    """Seconds that Redis keeps them: ``OTEL_BACKENDAI_SESSION_TTL``."""
+    return _number(SETTING_SESSION_TTL, DEFAULT_TTL)
+
+
+def is_store_wanted() -> bool:
+    """Whether contexts are kept in Redis as well; not so with ``OTEL_BACKENDAI_SESSION_STORE=false``."""
+    return os.environ.get(SETTING_SESSION_STORE, "").strip().lower() not in ("0", "false")
+
+
+class KeptContexts:
+    """The contexts of one kind of things that this process knows, and the way to those that others do.
+
+    Args:
+        prefix: What stands before an ID in the store's keys.
+        limit: How many are remembered; beyond it those unused for the longest time go.
+        ttl: Seconds that the store keeps them.
+        channel: Where other processes listen for new ones; ``None`` if nobody does.
+    """
+
+    def __init__(self, prefix: str, limit: int, ttl: int, channel: str | None = None) -> None:
+        self.store: ContextStore | None = None
+        self.listener: ContextListener | None = None
+        self._prefix = prefix
+        self._ttl = ttl
+        self._channel = channel
+        self._lock = Lock()
+        self._kept: Recent[str, Kept] = Recent(limit)
+        self._asked: Recent[str, _Asked] = Recent(limit)
+
+    def remember(self, identifier: str, context: Context, status: str | None = None) -> None:
+        """Keep ``context`` as that of a thing, in place of an older one: a later request's work continues *it*.
+
+        Args:
+            identifier: The thing's ID.
+            context: That of the request; not kept when it has neither request ID nor trace.
+            status: Of a session, what it is in from now on; ``None`` leaves what was known.
+        """
+        now = time.time()
+        value = render_kept_value(context, now)
+        parsed = parse_kept_value(value)
+        if value is None or parsed is None:
+            return
+        with self._lock:
+            before = self._kept.get(identifier)
+            if status is None and before is not None:
+                kept = Kept(parsed[0], now, before.status, before.since)
+            else:
+                kept = Kept(parsed[0], now, status, now)
+            self._kept.put(identifier, kept)
+        if self.store is not None:
+            # Who listens is in a hurry; who reads comes later.
+            if self._channel is not None:
+                self.store.tell(self._channel, f"{identifier} {value}")
+            self.store.write(self._prefix + identifier, value, self._ttl)
+
+    def known(self, identifier: str) -> Kept | None:
+        """What is kept in this process; the store is not asked."""
+        with self._lock:
+            return self._kept.get(identifier)
+
+    def find(self, identifier: str) -> Kept | None:
+        """What is kept in this process; if nothing, the store is asked for the next time."""
+        kept = self.known(identifier)
+        if kept is None:
+            self._ask(identifier)
+        return kept
+
+    def when_found(self, identifier: str, act: Callable[[Kept], None]) -> None:
+        """Call ``act`` with what is kept: now, or from another thread once the store has answered."""
+        kept = self.known(identifier)
+        if kept is not None:
+            act(kept)
+        else:
+            self._ask(identifier, act)
+
+    def learn(self, identifier: str, value: object) -> Kept | None:
+        """Keep what another process has written, unless this one knows better.
+
+        Args:
+            identifier: The thing's ID.
+            value: Of the store; what is not well-formed is as nothing.
+
+        Returns:
+            What is kept now, if anything.
+        """
+        parsed = parse_kept_value(value)
+        with self._lock:
+            kept = self._kept.get(identifier)
+            if kept is None and parsed is not None:
+                kept = Kept(*parsed)
+                self._kept.put(identifier, kept)
+            return kept
+
+    def _ask(self, identifier: str, act: Callable[[Kept], None] | None = None) -> None:
+        store, now = self.store, time.monotonic()
+        if store is None:
+            return
+        with self._lock:
+            asked = self._asked.get(identifier)
+            is_due = asked is None
+            if asked is None:
+                asked = _Asked(now)
+                self._asked.put(identifier, asked)
+            elif asked.times == 1 and now - asked.at > _ASK_AGAIN:
+                is_due, asked.times = True, 2
+            if act is not None and len(asked.waiting) < _MAX_WAITING:
+                asked.waiting.append(act)
+        if is_due:
+            store.read(self._prefix + identifier, lambda value: self._answer(identifier, value))
+
+    def _answer(self, identifier: str, value: object) -> None:
+        with _ANSWER:
+            kept = self.learn(identifier, value)
+            with self._lock:
+                asked = self._asked.get(identifier)
+                waiting = list(asked.waiting) if asked is not None else []
+                if asked is not None:
+                    asked.waiting.clear()
+            for act in waiting:
+                if kept is not None:
+                    act(kept)

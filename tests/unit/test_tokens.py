@@ -1,0 +1,204 @@
+# Copyright The otel-backendai Authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Which token a request brings and a response gives, and how others hear of one: by its digest, never the token."""
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import fakeredis
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import make_mocked_request
+from opentelemetry.context import Context
+
+from otel_backendai import request_id
+from otel_backendai.api import bind_request_id
+from otel_backendai.component import component
+from otel_backendai.hops import context_listener, deferred, tokens
+from otel_backendai.hops.context_store import ContextStore
+from otel_backendai.hops.kept_contexts import KeptContexts
+from otel_backendai.hops.tokens import Token, digest_of
+from otel_backendai.names import SETTING_COMPONENT, TOKEN_CHANNEL, TOKEN_KEY_PREFIX
+from otel_backendai.releases.tokens import brought_token, made_tokens
+from tests.conftest import Telemetry
+
+TOKEN = "eyJhbGciOiJIUzI1NiJ9.eyJvcCI6InVwbG9hZCJ9.c2lnbmF0dXJl"  # noqa: S105  # nobody's
+SESSION = "7c9e6679-7425-40de-944b-e07fc1f90ae7"
+COOKIE = {"Cookie": "a=b; appproxy_permit=0123456789abcdef"}
+
+
+def eventually(condition: Callable[[], bool]) -> None:
+    """Fail when it does not come true."""
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+@pytest.fixture
+def at_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    """This process serves users' apps."""
+    monkeypatch.setenv(SETTING_COMPONENT, "appproxy-worker")
+    monkeypatch.setattr("otel_backendai.releases.tokens.component", component.__wrapped__)
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        f"/upload?token={TOKEN}",
+        f"/upload?token={TOKEN}&dst_dir=a",
+        f"/download?token={TOKEN}&archive=1",
+        f"/download-archive?token={TOKEN}",
+        f"/v2/proxy/auth?app=ttyd&token={TOKEN}&session_id={SESSION}",
+        f"/v2/proxy/{TOKEN}/{SESSION}/add?app=ttyd&protocol=http",
+        f"/setup?token={TOKEN}",
+    ],
+)
+def test_where_a_token_stands(target: str) -> None:
+    """In the query, or in the path of the older way to open an app."""
+    assert brought_token(make_mocked_request("GET", target)) == Token(digest_of(TOKEN) or "")
+
+
+@pytest.mark.parametrize(
+    ("target", "headers"),
+    [
+        ("/", {}),
+        ("/upload", {}),
+        ("/upload?token=", {}),
+        (f"/upload?token={'x' * 5000}", {}),
+        (f"/func/upload?token={TOKEN}", {}),
+        (f"/login?token={TOKEN}", {}),
+        (f"/v2/proxy/{TOKEN}/{SESSION}/delete", {}),
+        ("/app", COOKIE),
+    ],
+)
+def test_no_token(target: str, headers: Mapping[str, str]) -> None:
+    """Nearly all requests bring none; what is too long is none; a permit says nothing but to the app-proxy's worker."""
+    assert brought_token(make_mocked_request("GET", target, headers)) is None
+
+
+@pytest.mark.usefixtures("at_worker")
+def test_a_permit_is_a_token_for_a_while() -> None:
+    """The cookie that `/setup` gives is known where it leads to, and only there: it is the same for all apps."""
+    made = web.Response(headers={"Location": "http://Worker:10200/lab"})
+    made.set_cookie("appproxy_permit", "0123456789abcdef")
+    digests = [digest_of(text) for text in made_tokens(made)]
+    here = brought_token(make_mocked_request("GET", "/lab", {**COOKIE, "Host": "worker:10200"}))
+    elsewhere = brought_token(make_mocked_request("GET", "/lab", {**COOKIE, "Host": "worker:10201"}))
+    assert here is not None
+    assert elsewhere is not None
+    assert [here.digest] == digests != [elsewhere.digest]
+    assert here.max_age is not None
+
+
+@pytest.mark.parametrize(
+    ("response", "expected"),
+    [
+        (web.json_response({"token": "a"}), ["a"]),
+        (web.json_response({"redirect_url": "http://worker/setup?token=b", "reuse": False}), ["b"]),
+        (web.Response(status=308, headers={"Location": "http://worker/setup?token=c"}), ["c"]),
+        (web.json_response({"token": None, "redirect_url": 5}), []),
+        (web.json_response(["token"]), []),
+        (web.json_response({"token": "a", "more": "x" * 70_000}), []),
+        (web.Response(text="token"), []),
+        (web.StreamResponse(), []),
+    ],
+)
+def test_what_a_response_gives(response: web.StreamResponse, expected: list[str]) -> None:
+    """A token in the body, or in the URL that the client is sent to; anything else gives none."""
+    assert list(made_tokens(response)) == expected
+
+
+def test_the_token_itself_is_nowhere(telemetry: Telemetry) -> None:
+    """Redis gets a digest, as key and as message, and the request's context; the value goes away by itself."""
+    server = fakeredis.FakeServer()
+    redis: Any = fakeredis.FakeRedis(server=server)
+    subscription: Any = redis.pubsub(ignore_subscribe_messages=True)
+    subscription.subscribe(TOKEN_CHANNEL)
+    tokens.tokens.store = ContextStore(lambda: fakeredis.FakeRedis(server=server))
+    with bind_request_id("request-1"):
+        tokens.remember(TOKEN)
+    said: list[bytes] = []
+
+    def told() -> bool:
+        message = subscription.get_message(timeout=0.01)
+        said.extend([message["data"]] if message else [])
+        return bool(said)
+
+    eventually(told)
+    digest = digest_of(TOKEN)
+    eventually(lambda: bool(redis.keys("*")))
+    assert [key.decode() for key in redis.keys("*")] == [f"{TOKEN_KEY_PREFIX}{digest}"]
+    value = redis.get(f"{TOKEN_KEY_PREFIX}{digest}")
+    assert said == [f"{digest} ".encode() + value]
+    assert json.loads(value)["request_id"] == "request-1"
+    assert redis.ttl(f"{TOKEN_KEY_PREFIX}{digest}") > 0
+    subscription.close()
+
+
+def test_another_process_hears_of_it(telemetry: Telemetry, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It knows the token without asking, and stops listening once the hop is off."""
+    monkeypatch.setattr(context_listener, "WAKE", 0.05)
+    server = fakeredis.FakeServer()
+
+    def connect() -> fakeredis.FakeRedis:
+        return fakeredis.FakeRedis(server=server)
+
+    maker = KeptContexts(TOKEN_KEY_PREFIX, 10, 60, TOKEN_CHANNEL)
+    maker.store = ContextStore(connect)
+    tokens.use_store(connect, ContextStore(connect), listen=True)
+    digest = digest_of(TOKEN) or ""
+
+    def known() -> bool:
+        maker.remember(digest, request_id.bind("request-1", Context()))
+        return tokens.tokens.known(digest) is not None
+
+    eventually(known)
+    kept = tokens.tokens.known(digest)
+    assert kept is not None
+    assert request_id.read(kept.context) == "request-1"
+    deferred.HOP.uninstall()
+    eventually(lambda: not tokens.tokens.listener.is_listening)  # type: ignore[union-attr]  # made above
+
+
+def test_a_listener_comes_back(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    """Redis away costs one line of log a minute, and nobody anything else."""
+    monkeypatch.setattr(context_listener, "PAUSE", 0.01)
+    monkeypatch.setattr(context_listener, "WAKE", 0.01)
+    server, attempts, wanted = fakeredis.FakeServer(), [0], [True]
+    heard: list[object] = []
+
+    def connect() -> fakeredis.FakeRedis:
+        attempts[0] += 1
+        if attempts[0] < 4:
+            raise ConnectionError("refused")
+        return fakeredis.FakeRedis(server=server)
+
+    listener = context_listener.ContextListener(connect, "channel", heard.append, lambda: wanted[0])
+    listener.start()
+    listener.start()
+    eventually(lambda: fakeredis.FakeRedis(server=server).publish("channel", "hello") > 0 and b"hello" in heard)
+    assert attempts == [4]
+    assert len(caplog.records) == 1
+    wanted.clear()
+    wanted.append(False)
+    eventually(lambda: not listener.is_listening)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [None, 5, "text", b"", b"\xff\xff", b"digest {}", b"a" * 64, b"a" * 64 + b" {}", b"../" + b"a" * 61 + b" {}"],
+)
+def test_what_is_told_is_believed_when_well_formed(message: object) -> None:
+    """Anyone who may write to Redis may have told it."""
+    tokens.heard(message)
+    assert tokens.tokens.known("a" * 64) is None
+
+
+def test_hostile_tokens_have_a_digest() -> None:
+    """A lone surrogate, which JSON can bring, is no error."""
+    assert digest_of("\ud800") is not None
+    assert digest_of(b"bytes") is None
