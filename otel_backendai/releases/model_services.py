@@ -52,8 +52,14 @@ def changed(endpoint: object) -> None:
             deferred.remember(text)
 
 
-def take_over(entity: object, endpoint: object) -> None:
-    """Make what happens to ``entity`` (a session, a route) part of the request that changed its endpoint last."""
+def take_over(entity: object, endpoint: object, *, newer: bool = False) -> None:
+    """Make what happens to ``entity`` (a session, a route) part of the request that changed its endpoint last.
+
+    Args:
+        entity: The ID of what is made or ended for the endpoint.
+        endpoint: The ID of the endpoint.
+        newer: Whether an entity that is younger than this request is taken over, too.
+    """
     with _KEEP:
         text, owner = entity_text(entity), entity_text(endpoint)
         if text is None or owner is None or not HOP.active:
@@ -61,7 +67,7 @@ def take_over(entity: object, endpoint: object) -> None:
 
         def take(kept: Kept) -> None:
             own = deferred.sessions.find(text)
-            if own is None or own.at < kept.at:
+            if own is None or newer or own.at < kept.at:
                 deferred.sessions.remember(text, deferred.context_of(kept)[0])
 
         deferred.sessions.when_found(owner, take)
@@ -224,5 +230,5 @@ async def _replica(function: str, endpoint: object, made: Awaitable[Any]) -> Any
     with scope:
         session = await made
     if text is not None:
-        take_over(session, text)
+        take_over(session, text, newer=True)
     return session
