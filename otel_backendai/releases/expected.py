@@ -90,6 +90,7 @@ TARGETS: tuple[tuple[str, str], ...] = (
     ),
     ("ai.backend.manager.repositories.scheduler.repository", "SchedulerRepository.enqueue_session_from_spec"),
     ("ai.backend.manager.repositories.scheduler.repository", "SchedulerRepository.mark_sessions_terminating"),
+    ("ai.backend.manager.services.model_serving.services.auto_scaling", "AutoScalingService.scale_service_replicas"),
     ("ai.backend.manager.services.model_serving.services.model_serving", "ModelServingService.delete"),
     ("ai.backend.manager.services.model_serving.services.model_serving", "ModelServingService.delete_route"),
     ("ai.backend.manager.services.model_serving.services.model_serving", "ModelServingService.update_endpoint"),

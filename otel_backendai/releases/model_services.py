@@ -33,6 +33,7 @@ _DEPLOYMENTS = "ai.backend.manager.sokovan.deployment.coordinator"
 _ROUTES = "ai.backend.manager.sokovan.deployment.route.coordinator"
 _EXECUTOR = "ai.backend.manager.sokovan.deployment.route.executor"
 _SERVICE = "ai.backend.manager.services.model_serving.services.model_serving"
+_SCALING = "ai.backend.manager.services.model_serving.services.auto_scaling"
 _REPOSITORY = "ai.backend.manager.repositories.deployment.repository"
 _SCHEDULING = "ai.backend.manager.sokovan.scheduling_controller.scheduling_controller"
 
@@ -102,6 +103,7 @@ for _name in ("update_deployment", "destroy_deployment", "activate_revision"):
     HOP.wraps(_CONTROLLER, f"DeploymentController.{_name}")(_changes(_first))
 for _name in ("delete", "delete_route", "modify_endpoint", "update_endpoint"):
     HOP.wraps(_SERVICE, f"ModelServingService.{_name}")(_changes(_of_action))
+HOP.wraps(_SCALING, "AutoScalingService.scale_service_replicas")(_changes(_of_action))
 
 
 @HOP.wraps(_CONTROLLER, "DeploymentController.create_deployment")

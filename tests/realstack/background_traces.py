@@ -25,9 +25,10 @@ from tests.realstack.matrix.reading import observe
 from tests.realstack.stack.control import client_environment, client_telemetry
 from tests.realstack.stack.settings import HERE, Stack, stack_of
 
-_TIMEOUT = 180
+_TIMEOUT = 300
 _MANAGER = "backend.ai-manager"
 _STORAGE = "backend.ai-storage"
+_AGENT = "backend.ai-agent"
 # Releases whose storage-proxy clones and deletes folders as background tasks, and tells the manager by an event.
 _STORAGE_TASKS = (25, 15)
 
@@ -88,7 +89,11 @@ def _is_task(span: Span) -> bool:
 
 def _expected(release: str) -> Mapping[str, set[tuple[str, str]]]:
     """What belongs to each request, by service and name of a span; ``task`` for that of a background task."""
-    rescan = {(_MANAGER, "task"), (_MANAGER, "publish bgtask_updated")}
+    always = {
+        "rescan": {(_MANAGER, "task"), (_MANAGER, "publish bgtask_updated"), (_MANAGER, "publish bgtask_failed")},
+        "service": {(_MANAGER, "session PENDING"), (_AGENT, "create_kernels")},
+        "service end": {(_MANAGER, "session TERMINATING"), (_AGENT, "destroy_kernel")},
+    }
     if tuple(map(int, release.split(".")[:2])) >= _STORAGE_TASKS:
         ends = {
             title: {
@@ -99,9 +104,10 @@ def _expected(release: str) -> Mapping[str, set[tuple[str, str]]]:
             }
             for title, event in (("clone", "clone"), ("delete", "deletion"))
         }
-        return {**ends, "rescan": rescan}
+        return {**always, **ends, "service": {*always["service"], (_MANAGER, "make replica")}}
     cloned = {(_MANAGER, "task"), (_MANAGER, "publish bgtask_done"), (_STORAGE, "POST /folder/clone")}
-    return {"clone": cloned, "delete": {(_STORAGE, "POST /folder/delete")}, "rescan": {(_MANAGER, "task")}}
+    made = {*always["service"], (_MANAGER, "process route_created")}
+    return {**always, "clone": cloned, "delete": {(_STORAGE, "POST /folder/delete")}, "service": made}
 
 
 if __name__ == "__main__":

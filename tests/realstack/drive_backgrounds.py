@@ -9,7 +9,8 @@ environment of a stack that runs; how far the work is, is asked for under other 
     opentelemetry-instrument python drive_backgrounds.py --report FILE
 
 FILE gets {title: request ID}, as JSON: of a folder that is cloned and one that is deleted
-for ever, and of a scan of a registry that does not exist, which fails.
+for ever, of a scan of a registry that does not exist, which fails, and of a model service
+that is made and ended.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import tempfile
 import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -28,7 +30,16 @@ from smoke import release  # type: ignore[import-not-found]  # beside it, where 
 
 from otel_backendai.api import bind_request_id
 
-_LIMIT = 60.0
+_LIMIT = 100.0
+# Of a service that a controller can start; nobody looks at what it serves.
+_DEFINITION = """
+models:
+- name: nothing
+  model_path: /models
+  service:
+    start_command: ["true"]
+    port: 8000
+"""
 _READY = "ready"
 _GONE = {None, "delete-complete", "deleted-complete"}
 
@@ -66,8 +77,46 @@ async def _delete(api: release.AsyncSession, name: str, identifier: str, made: d
         await for_ever()
 
 
-async def _drive() -> dict[str, str]:
-    made: dict[str, str] = {}
+def _definition(directory: str) -> Path:
+    path = Path(directory, "model-definition.yml")
+    path.write_text(_DEFINITION)
+    return path
+
+
+async def _serve(api: release.AsyncSession, made: dict[str, str]) -> None:
+    name = f"model-{uuid.uuid4().hex[:8]}"
+    with bind_request_id(), tempfile.TemporaryDirectory() as directory:
+        await api.VFolder.create(name, usage_mode="model")
+        await api.VFolder(name).upload([_definition(directory)], basedir=directory, show_progress=False)
+    async with _named("service", made):
+        created = await api.Service.create(
+            release.IMAGE,
+            name,
+            1,
+            service_name=name,
+            resources={"cpu": 1, "mem": "256m"},
+            resource_opts={},
+            domain_name="default",
+            group_name="default",
+            scaling_group="default",
+        )
+    service = api.Service(uuid.UUID(created["endpoint_id"]))
+    sessions: set[str] = set()
+
+    async def is_served() -> bool:
+        sessions.update(route["session_id"] for route in (await service.info())["active_routes"] if route["session_id"])
+        return bool(sessions) and await is_in("RUNNING")
+
+    async def is_in(status: str) -> bool:
+        return all([(await release.session_row(session)).get("status") == status for session in sessions])
+
+    await _until(is_served)
+    async with _named("service end", made):
+        await service.delete()
+    await _until(lambda: is_in("TERMINATED"))
+
+
+async def _drive(made: dict[str, str]) -> None:
     name = f"later-{uuid.uuid4().hex[:8]}"
     async with release.AsyncSession() as api:
         with bind_request_id():
@@ -86,11 +135,15 @@ async def _drive() -> dict[str, str]:
         await _until(is_gone)
         async with _named("rescan", made):
             await api.Image.rescan_images("cr.standin.local")
-    return made
+        await _serve(api, made)
 
 
 if __name__ == "__main__":
     options = argparse.ArgumentParser()
     options.add_argument("--report", type=Path, required=True)
     parsed = options.parse_args()
-    parsed.report.write_text(json.dumps(asyncio.run(_drive())))
+    requests: dict[str, str] = {}
+    try:
+        asyncio.run(_drive(requests))
+    finally:
+        parsed.report.write_text(json.dumps(requests))

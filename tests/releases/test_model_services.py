@@ -257,6 +257,7 @@ async def test_what_changes_an_endpoint(telemetry: Telemetry) -> None:
     services = importlib.import_module(
         "ai.backend.manager.services.model_serving.services.model_serving"
     ).ModelServingService
+    scaling = importlib.import_module("ai.backend.manager.services.model_serving.services.auto_scaling")
     controller, service = object.__new__(endpoints), object.__new__(services)
     modify = getattr(services, "modify_endpoint", None) or services.update_endpoint
     changes: list[Callable[[uuid.UUID], Any]] = [
@@ -265,6 +266,7 @@ async def test_what_changes_an_endpoint(telemetry: Telemetry) -> None:
         lambda one: service.delete(_action(one)),
         lambda one: service.delete_route(_action(one)),
         lambda one: modify(service, _action(one)),
+        lambda one: object.__new__(scaling.AutoScalingService).scale_service_replicas(_action(one)),
     ]
     if hasattr(controller, "activate_revision"):
         changes.append(lambda one: controller.activate_revision(deployment_id=one, revision_id=None))
