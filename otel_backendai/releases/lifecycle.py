@@ -17,7 +17,6 @@ from opentelemetry.context import Context
 
 from otel_backendai.guard import Guard
 from otel_backendai.hops.background import HOP, function_name, run_scope
-from otel_backendai.hops.quiet_span import woken
 from otel_backendai.hops.span_scope import SpanScope
 from otel_backendai.names import ATTRIBUTE_KERNEL_ID, ATTRIBUTE_SESSION_ID
 
@@ -38,8 +37,7 @@ def _wrap_init(original: Callable[..., None]) -> Callable[..., Any]:
         original(self, *args, **kwargs)
         if HOP.active:
             with _KEEP:
-                # A daemon that puts something there has found something to do.
-                _keep(self, woken(context_api.get_current()))
+                _keep(self, context_api.get_current())
 
     return __init__
 
