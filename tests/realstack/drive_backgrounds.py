@@ -122,7 +122,8 @@ async def _drive(made: dict[str, str]) -> None:
         with bind_request_id():
             created = await api.VFolder.create(name, usage_mode="general", cloneable=True)
         async with _named("clone", made):
-            await api.VFolder(name).clone(f"{name}-2")
+            # 23.09 has no default for the host, whatever it says.
+            await api.VFolder(name).clone(f"{name}-2", target_host=created["host"])
 
         async def is_cloned() -> bool:
             return await _status(api, name) == await _status(api, f"{name}-2") == _READY
