@@ -90,7 +90,7 @@ def _is_task(span: Span) -> bool:
 def _expected(release: str) -> Mapping[str, set[tuple[str, str]]]:
     """What belongs to each request, by service and name of a span; ``task`` for that of a background task."""
     always = {
-        "rescan": {(_MANAGER, "task"), (_MANAGER, "publish bgtask_updated"), (_MANAGER, "publish bgtask_failed")},
+        "rescan": {(_MANAGER, "task"), (_MANAGER, "publish bgtask_failed")},
         "service": {(_MANAGER, "session PENDING"), (_AGENT, "create_kernels")},
         "service end": {(_MANAGER, "session TERMINATING"), (_AGENT, "destroy_kernel")},
     }

@@ -99,6 +99,7 @@ async def _serve(api: release.AsyncSession, made: dict[str, str]) -> None:
             domain_name="default",
             group_name="default",
             scaling_group="default",
+            model_mount_destination="/models",
         )
     service = api.Service(uuid.UUID(created["endpoint_id"]))
     sessions: set[str] = set()
