@@ -135,7 +135,12 @@ class BackgroundInstrumentor(_HopInstrumentor):
     def hop(self) -> Hop:
         """See :mod:`otel_backendai.hops.background`, and the adapters for Backend.AI's own mechanisms."""
         from otel_backendai.hops.background import HOP
-        from otel_backendai.releases import background, bgtasks, lifecycle  # noqa: F401  # they declare their wraps
+        from otel_backendai.releases import (  # noqa: F401  # they declare their wraps
+            background,
+            bgtasks,
+            lifecycle,
+            task_records,
+        )
 
         return HOP
 
@@ -148,6 +153,8 @@ class DeferredInstrumentor(_HopInstrumentor):
         """See :mod:`otel_backendai.hops.deferred`, and the adapters for schedulers, tokens and Redis."""
         from otel_backendai.hops.deferred import HOP
         from otel_backendai.releases import (  # noqa: F401  # they declare their wraps
+            model_services,
+            model_services_dispatcher,
             redis_address,
             scheduling,
             scheduling_records,

@@ -41,6 +41,8 @@ SESSION_KEY_PREFIX: Final = "otel-backendai.session."
 TOKEN_KEY_PREFIX: Final = "otel-backendai.token."  # noqa: S105  # no token
 TOKEN_CHANNEL: Final = "otel-backendai.tokens"  # noqa: S105  # ditto
 KEPT_TIME: Final = "time"
+# The same, in Backend.AI's own record of a background task that another process may have to run again.
+TASK_FIELD: Final = "otel"
 
 # Baggage entry, span attribute and metric attribute: the same text everywhere.
 ATTRIBUTE_REQUEST_ID: Final = "backendai.request.id"
@@ -54,6 +56,9 @@ ATTRIBUTE_KERNEL_ID: Final = "backendai.kernel.id"
 ATTRIBUTE_VFOLDER_ID: Final = "backendai.vfolder.id"
 ATTRIBUTE_AGENT_ID: Final = "backendai.agent.id"
 ATTRIBUTE_BGTASK_ID: Final = "backendai.bgtask.id"
+ATTRIBUTE_BGTASK_STATUS: Final = "backendai.bgtask.status"
+ATTRIBUTE_ENDPOINT_ID: Final = "backendai.endpoint.id"
+ATTRIBUTE_ROUTE_ID: Final = "backendai.route.id"
 
 ORIGIN_HTTP: Final = "http"
 ORIGIN_RPC: Final = "rpc"

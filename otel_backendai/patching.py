@@ -108,7 +108,7 @@ class Hop:
         owner: Any = sys.modules[target.module]
         for part in owners:
             owner = getattr(owner, part, None)
-        bound = getattr(owner, name, _ABSENT)
+        bound = _ABSENT if owner is None else getattr(owner, name, _ABSENT)
         if bound is _ABSENT:
             return  # a release or version without it: this hop carries what it can
         for done in [done for done in self._applied if done.owner is owner and done.name == name]:

@@ -5,13 +5,13 @@
 
 import functools
 import inspect
-from collections.abc import AsyncGenerator, Callable, Generator, Mapping
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, ParamSpec, TypeVar, cast
 
 from opentelemetry import context as context_api
 from opentelemetry.context import Context
-from opentelemetry.trace import SpanKind
+from opentelemetry.trace import Link, SpanKind
 from opentelemetry.util.types import AttributeValue
 
 from otel_backendai import request_id
@@ -57,6 +57,7 @@ def run_scope(
     *,
     function: str | None = None,
     attributes: Mapping[str, AttributeValue] | None = None,
+    links: Sequence[Link] = (),
     quiet: bool = False,
 ) -> SpanScope:
     """Return the scope of one background run in ``context``: a new request ID if it has none, an INTERNAL span.
@@ -66,13 +67,14 @@ def run_scope(
         context: The complete context to run in; an empty one for a run that nobody asked for.
         function: The function's qualified name, if it is not ``name``.
         attributes: Further attributes of the span.
+        links: What the run comes of and is no part of.
         quiet: True for noise: a span only if there is something to do.
     """
     more: dict[str, AttributeValue] = {CODE_FUNCTION_NAME: function or name, **(attributes or {})}
     with _RUN:
         context, origin = with_request_id(context, ORIGIN_BACKGROUND)
         more.update(origin)
-    return SpanScope(HOP.tracer, name, SpanKind.INTERNAL, context, more, quiet=quiet)
+    return SpanScope(HOP.tracer, name, SpanKind.INTERNAL, context, more, links, quiet=quiet)
 
 
 def function_name(function: object) -> str:

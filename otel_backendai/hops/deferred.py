@@ -21,7 +21,7 @@ from otel_backendai.guard import Guard
 from otel_backendai.hops.kept_contexts import Kept, KeptContexts, configured_limit, configured_ttl
 from otel_backendai.hops.quiet_span import is_quiet, woken
 from otel_backendai.hops.span_scope import SpanScope
-from otel_backendai.names import ATTRIBUTE_SESSION_ID, SESSION_KEY_PREFIX
+from otel_backendai.names import ATTRIBUTE_ROUTE_ID, ATTRIBUTE_SESSION_ID, SESSION_KEY_PREFIX
 from otel_backendai.patching import Hop
 from otel_backendai.request_id import is_acceptable
 
@@ -63,7 +63,8 @@ def continued(context: Context, entities: Mapping[str, str]) -> tuple[Context, l
 
     Those of the session that ``entities`` name, if it is known and ``context`` is anyone's; else ``context``.
     """
-    session = entities.get(ATTRIBUTE_SESSION_ID)
+    # A route is a replica of a model service that has no session yet.
+    session = entities.get(ATTRIBUTE_SESSION_ID) or entities.get(ATTRIBUTE_ROUTE_ID)
     if session is None or not HOP.active or not is_anyones(context):
         return context, []
     kept = sessions.find(session)

@@ -20,6 +20,8 @@ from otel_backendai.hops.span_scope import SpanScope, clean_text
 
 # Seconds. Heartbeats, statistics and scheduler ticks of 26.9 run once a minute or more often, sweeps and reports less.
 NOISE_INTERVAL = 60.0
+# These look every five minutes for something to do, which makes spans of its own.
+_LOOKING = frozenset({"bgtask_retry", "orphan_kernel_cleanup"})
 
 _NAME = Guard("background: name of a run")
 
@@ -81,7 +83,7 @@ def _scope_of(what: Any, method: Callable[..., object], interval: str) -> SpanSc
         seconds = getattr(what, interval)
         if callable(seconds):
             seconds = seconds()
-        quiet = noise.is_noise(name, _is_tick(what) or seconds <= NOISE_INTERVAL)
+        quiet = noise.is_noise(name, _is_tick(what) or name in _LOOKING or seconds <= NOISE_INTERVAL)
     return run_scope(name, Context(), function=function, quiet=quiet)
 
 

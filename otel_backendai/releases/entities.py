@@ -13,7 +13,9 @@ from uuid import UUID
 from otel_backendai.guard import Guard
 from otel_backendai.names import (
     ATTRIBUTE_AGENT_ID,
+    ATTRIBUTE_ENDPOINT_ID,
     ATTRIBUTE_KERNEL_ID,
+    ATTRIBUTE_ROUTE_ID,
     ATTRIBUTE_SESSION_ID,
     ATTRIBUTE_VFOLDER_ID,
 )
@@ -25,6 +27,8 @@ ATTRIBUTE_BY_NAME: Mapping[str, str] = {
     "kernel_id": ATTRIBUTE_KERNEL_ID,
     "agent_id": ATTRIBUTE_AGENT_ID,
     "vfolder_id": ATTRIBUTE_VFOLDER_ID,
+    "endpoint_id": ATTRIBUTE_ENDPOINT_ID,
+    "route_id": ATTRIBUTE_ROUTE_ID,
 }
 # A VFolderID, or its text (`user:OWNER/FOLDER`), in the events of 25.15 and later, and in the storage-proxy's requests.
 _VFOLDER_ID_FIELD = "vfid"

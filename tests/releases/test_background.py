@@ -95,6 +95,7 @@ async def test_each_run_of_a_cron(cron: str, background: Telemetry, monkeypatch:
     for span in spans:
         assert (span.name, span.parent) == ("sweep", None)
         assert (span.attributes or {})["code.function.name"] == "Task.run"
+        assert (span.attributes or {})["backendai.request.origin.detail"] == "background"
 
 
 @pytest.mark.parametrize("cron", CRON_CLASSES)
@@ -138,6 +139,7 @@ async def test_observers(background: Telemetry) -> None:
     assert span.name == "volumes"
     assert span.status.status_code is StatusCode.ERROR
     assert (span.attributes or {})["backendai.request.id"] == seen[1]
+    assert (span.attributes or {})["backendai.request.origin.detail"] == "background"
 
 
 class Producer:

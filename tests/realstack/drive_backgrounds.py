@@ -1,0 +1,151 @@
+#!/usr/bin/env python
+# Copyright The otel-backendai Authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""
+Requests that leave work behind, each in a span and under a request ID of its own, in the
+environment of a stack that runs; how far the work is, is asked for under other IDs.
+
+    opentelemetry-instrument python drive_backgrounds.py --report FILE
+
+FILE gets {title: request ID}, as JSON: of a folder that is cloned and one that is deleted
+for ever, of a scan of a registry that does not exist, which fails, and of a model service
+that is made and ended.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import tempfile
+import time
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from opentelemetry import trace
+from smoke import release  # type: ignore[import-not-found]  # beside it, where it is run
+
+from otel_backendai.api import bind_request_id
+
+_LIMIT = 100.0
+# Of a service that a controller can start; nobody looks at what it serves.
+_DEFINITION = """
+models:
+- name: nothing
+  model_path: /models
+  service:
+    start_command: ["true"]
+    port: 8000
+"""
+_READY = "ready"
+_GONE = {None, "delete-complete", "deleted-complete"}
+
+
+@asynccontextmanager
+async def _named(title: str, made: dict[str, str]) -> AsyncIterator[None]:
+    with bind_request_id() as request, trace.get_tracer("realstack").start_as_current_span(title):
+        made[title] = request
+        yield
+
+
+async def _status(api: release.AsyncSession, name: str) -> str | None:
+    found = [folder for folder in await api.VFolder.list() if folder["name"] == name]
+    return str(found[0].get("status") or _READY).lower() if found else None
+
+
+async def _until(wanted: Callable[[], Awaitable[bool]]) -> None:
+    deadline = time.monotonic() + _LIMIT
+    while time.monotonic() < deadline:
+        with bind_request_id():
+            if await wanted():
+                return
+        await asyncio.sleep(0.5)
+    raise TimeoutError
+
+
+async def _delete(api: release.AsyncSession, name: str, identifier: str, made: dict[str, str]) -> None:
+    folder = api.VFolder(name)
+    for_ever = getattr(folder, "delete_trash", folder.delete)
+    if for_ever != folder.delete:
+        folder.id = uuid.UUID(identifier)
+        with bind_request_id():
+            await folder.delete()
+    async with _named("delete", made):
+        await for_ever()
+
+
+def _definition(directory: str) -> Path:
+    path = Path(directory, "model-definition.yml")
+    path.write_text(_DEFINITION)
+    return path
+
+
+async def _serve(api: release.AsyncSession, made: dict[str, str]) -> None:
+    name = f"model-{uuid.uuid4().hex[:8]}"
+    with bind_request_id(), tempfile.TemporaryDirectory() as directory:
+        await api.VFolder.create(name, usage_mode="model")
+        await api.VFolder(name).upload([_definition(directory)], basedir=directory, show_progress=False)
+    async with _named("service", made):
+        created = await api.Service.create(
+            release.IMAGE,
+            name,
+            1,
+            service_name=name,
+            resources={"cpu": 1, "mem": "256m"},
+            resource_opts={},
+            domain_name="default",
+            group_name="default",
+            scaling_group="default",
+            model_mount_destination="/models",
+        )
+    service = api.Service(uuid.UUID(created["endpoint_id"]))
+    sessions: set[str] = set()
+
+    async def is_served() -> bool:
+        sessions.update(route["session_id"] for route in (await service.info())["active_routes"] if route["session_id"])
+        return bool(sessions) and await is_in("RUNNING")
+
+    async def is_in(status: str) -> bool:
+        return all([(await release.session_row(session)).get("status") == status for session in sessions])
+
+    await _until(is_served)
+    async with _named("service end", made):
+        await service.delete()
+    await _until(lambda: is_in("TERMINATED"))
+
+
+async def _drive(made: dict[str, str]) -> None:
+    name = f"later-{uuid.uuid4().hex[:8]}"
+    async with release.AsyncSession() as api:
+        with bind_request_id():
+            created = await api.VFolder.create(name, usage_mode="general", cloneable=True)
+        async with _named("clone", made):
+            # 23.09 has no default for the host, whatever it says.
+            await api.VFolder(name).clone(f"{name}-2", target_host=created["host"])
+
+        async def is_cloned() -> bool:
+            return await _status(api, name) == await _status(api, f"{name}-2") == _READY
+
+        async def is_gone() -> bool:
+            return await _status(api, name) in _GONE
+
+        await _until(is_cloned)
+        await _delete(api, name, created["id"], made)
+        await _until(is_gone)
+        async with _named("rescan", made):
+            await api.Image.rescan_images("cr.standin.local")
+        await _serve(api, made)
+
+
+if __name__ == "__main__":
+    options = argparse.ArgumentParser()
+    options.add_argument("--report", type=Path, required=True)
+    parsed = options.parse_args()
+    requests: dict[str, str] = {}
+    try:
+        asyncio.run(_drive(requests))
+    finally:
+        parsed.report.write_text(json.dumps(requests))
