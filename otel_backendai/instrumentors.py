@@ -145,9 +145,12 @@ class DeferredInstrumentor(_HopInstrumentor):
         """See :mod:`otel_backendai.hops.deferred`, and the adapters for schedulers and Redis."""
         from otel_backendai.hops.deferred import HOP
         from otel_backendai.releases import (  # noqa: F401  # they declare their wraps
+            kernels,
             redis_address,
             scheduling,
             scheduling_records,
+            session_listings,
+            session_requests,
         )
 
         return HOP

@@ -22,7 +22,7 @@ from otel_backendai.hops.event_spans import HOP, Delivery
 from otel_backendai.hops.noise import is_noise_event
 from otel_backendai.hops.span_scope import SpanScope
 from otel_backendai.propagators.w3c import text
-from otel_backendai.releases import session_statuses
+from otel_backendai.releases import kernels, session_statuses
 from otel_backendai.releases.entities import event_entities
 from otel_backendai.releases.event_sending import event_name
 
@@ -97,7 +97,7 @@ class handling:  # noqa: N801  # used as `with handling(...):`, like contextlib.
             # A body that this release cannot read is the dispatcher's to report.
             return {}
         session_statuses.arrived(self._delivery.event, event)
-        return event_entities(event)
+        return kernels.with_session(event_entities(event))
 
     def __exit__(self, *error: Any) -> None:
         if self._consumer is not None:

@@ -3,8 +3,8 @@
 
 """The agent's lifecycle queue: what is put there by a request is handled in the context of that request.
 
-A task that lives as long as the agent takes the events out and starts a handler for each in its own context; without
-this adapter every KernelTerminated event of Backend.AI is nobody's.
+A task that lives as long as the agent takes the events out, logs them and starts a handler for each in its own
+context; without this adapter those lines, and every KernelTerminated event of Backend.AI, are nobody's.
 """
 
 import functools
@@ -55,6 +55,51 @@ def _forget(key: int, gone: weakref.ref[Any]) -> None:
         del _kept[key]
 
 
+@HOP.wraps("ai.backend.agent.agent", "AbstractAgent.process_lifecycle_events")
+def _wrap_process_events(original: Callable[..., Awaitable[None]]) -> Callable[..., Any]:
+    @functools.wraps(original)
+    async def process_lifecycle_events(self: Any) -> None:
+        token = context_api.attach(context_api.get_current())
+        try:
+            await original(_Agent(self))
+        finally:
+            context_api.detach(token)
+
+    return process_lifecycle_events
+
+
+class _Agent:
+    """Stands for the agent before its reading task, whose queue is ours."""
+
+    def __init__(self, agent: Any) -> None:
+        self._agent = agent
+        self.container_lifecycle_queue = _Queue(agent.container_lifecycle_queue)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._agent, name)
+
+
+class _Queue:
+    """The queue before the reading task, which works in the context of the event that it took out last."""
+
+    def __init__(self, queue: Any) -> None:
+        self._queue = queue
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._queue, name)
+
+    async def get(self) -> Any:
+        if not HOP.active:
+            return await self._queue.get()
+        with _FIND:
+            # Replaced, and restored when the reader ends: it works for one event until it asks for the next.
+            context_api.attach(Context())
+        event = await self._queue.get()
+        with _FIND:
+            context_api.attach(_context_of(event))
+        return event
+
+
 @HOP.wraps("ai.backend.agent.agent", "AbstractAgent._handle_start_event")
 @HOP.wraps("ai.backend.agent.agent", "AbstractAgent._handle_destroy_event")
 @HOP.wraps("ai.backend.agent.agent", "AbstractAgent._handle_clean_event")
@@ -71,12 +116,16 @@ def _wrap_handle_event(original: Callable[..., Awaitable[None]]) -> Callable[...
     return handle
 
 
+def _context_of(event: object) -> Context:
+    """The context in which ``event`` was made; an empty one for any other object."""
+    kept = _kept.get(id(event))
+    return kept[1] if kept is not None and kept[0]() is event else Context()
+
+
 def _scope_of(function: str, event: Any) -> SpanScope:
     context, name, attributes = Context(), function, {}
     with _FIND:
-        kept = _kept.get(id(event))
-        if kept is not None and kept[0]() is event:
-            context = kept[1]
+        context = _context_of(event)
         # START, DESTROY, CLEAN: an integer in all releases, so the enumeration's own name.
         name = f"container lifecycle {event.event.name.lower()}"
         attributes = {ATTRIBUTE_KERNEL_ID: str(event.kernel_id), ATTRIBUTE_SESSION_ID: str(event.session_id)}

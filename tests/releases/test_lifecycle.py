@@ -5,6 +5,7 @@
 
 import asyncio
 import gc
+import logging
 import uuid
 from types import SimpleNamespace
 from typing import Any
@@ -29,8 +30,20 @@ class Config(dict[str, Any]):
     """The agent's configuration: a mapping in the older releases, attributes in the newer ones."""
 
     def __init__(self) -> None:
-        super().__init__(debug={"log-events": False})
-        self.debug = SimpleNamespace(log_events=False)
+        super().__init__(debug={"log-events": True})
+        self.debug = SimpleNamespace(log_events=True)
+
+
+class Lines(logging.Handler):
+    """The request IDs under which the agent logs something about an event of its queue."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[str | None] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if "lifecycle event: " in record.getMessage():
+            self.seen.append(request_id.read())
 
 
 def agent() -> Any:
@@ -94,6 +107,31 @@ async def test_a_handler_runs_in_the_context_of_the_request(background: Telemetr
     )
     assert {(span.attributes or {})["backendai.kernel.id"] for span in spans} == {str(e.kernel_id) for e in events}
     assert {(span.attributes or {})["backendai.session.id"] for span in spans} == {str(e.session_id) for e in events}
+
+
+async def test_the_readers_lines_are_the_requests(background: Telemetry) -> None:
+    """What the task that reads the queue logs about an event is under the ID of who put it there."""
+    from ai.backend.agent import agent as module
+
+    logger, lines = logging.getLogger(module.__name__), Lines()
+    before = logger.level
+    logger.setLevel(logging.INFO)
+    logger.addHandler(lines)
+    try:
+        made = agent()
+        for value in ("req-1", "req-2"):
+            with bind_request_id(value):
+                await made.container_lifecycle_queue.put(event())
+        with bind_request_id("bystander"):
+            await handle(made)
+            assert request_id.read() == "bystander"
+    finally:
+        logger.removeHandler(lines)
+        logger.setLevel(before)
+    own = [value for value in lines.seen if value is not None]
+    assert list(dict.fromkeys(own)) == ["req-1", "req-2"]
+    # The line about the end of the queue, where the release writes one, is nobody's.
+    assert len(lines.seen) - len(own) <= 1
 
 
 async def test_what_the_daemon_noticed_is_a_root(background: Telemetry) -> None:
