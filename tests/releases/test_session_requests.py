@@ -28,7 +28,8 @@ class Request(dict[str, Any]):
 
     def __init__(self) -> None:
         super().__init__()
-        self.app = {"_root.context": SimpleNamespace()}
+        self.path = "/session"
+        self.app = {"_root.context": SimpleNamespace(), "auth_middleware_allowlist": [self.path]}
         self.match_info = SimpleNamespace(handler=SimpleNamespace())
 
 

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from otel_backendai.desk.model import Span
-from otel_backendai.names import ATTRIBUTE_REQUEST_ID, ATTRIBUTE_SESSION_ID, ATTRIBUTE_SESSION_STATUS
+from otel_backendai.names import ATTRIBUTE_REQUEST_ID, ATTRIBUTE_SESSION_STATUS
+from tests.realstack.matrix.observation import component_of
 
 # What our status spans are named; upstream makes none of this kind.
 _STATUS_NAME = "session "
@@ -24,7 +25,7 @@ class Coverage:
 
     traces: int
     spans: int
-    services: tuple[str, ...]
+    components: tuple[str, ...]
     statuses: tuple[str, ...]
     share: float
     without_statuses: float
@@ -50,7 +51,7 @@ def coverage(spans: Sequence[Span], request: str, end: int) -> Coverage | None:
     return Coverage(
         traces=len({span.trace_id for span in own} - shared),
         spans=len(own),
-        services=tuple(sorted({span.service for span in own})),
+        components=tuple(sorted({component_of(span) for span in own})),
         statuses=tuple(str(span.attributes[ATTRIBUTE_SESSION_STATUS]) for span in statuses),
         share=covered(rest, first.start_ns, end),
         without_statuses=covered([span for span in rest if not _is_status(span)], first.start_ns, end),
@@ -67,16 +68,6 @@ def covered(spans: Sequence[Span], start: int, end: int) -> float:
             total += stop - begin
             reached = stop
     return total / (end - start) if end > start else 1.0
-
-
-def strangers(spans: Sequence[Span], session: str, requests: Sequence[str]) -> list[Span]:
-    """The spans about ``session`` whose request ID is none of ``requests``, and those in whose trace another's is."""
-    return [
-        span
-        for span in spans
-        if span.attributes.get(ATTRIBUTE_SESSION_ID) == session
-        and span.attributes.get(ATTRIBUTE_REQUEST_ID) not in requests
-    ]
 
 
 def _is_status(span: Span) -> bool:
