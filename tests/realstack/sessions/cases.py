@@ -48,10 +48,10 @@ def one_session(stack: Stack) -> Outcome:
     made, seen = drive_and_observe(stack, *(["--app"] if proxies else []))
     (one,) = made
     problems = [f"the app's start failed: {step}" for step in one.failed]
-    problems += trace_problems(seen.spans, one, CREATION, [*_ALWAYS, *proxies])
-    problems += trace_problems(seen.spans, one, END, _ALWAYS)
-    problems += _shared_problems(made, seen)
     creation, end = figures_of(seen.spans, one, CREATION), figures_of(seen.spans, one, END)
+    problems += trace_problems(creation, CREATION, [*_ALWAYS, *proxies])
+    problems += trace_problems(end, END, _ALWAYS)
+    problems += _shared_problems(made, seen)
     about, nameless = lines_about(seen.lines["agent"], one), nameless_lines(seen.lines["agent"], one)
     rows = {
         "until RUNNING": _time(creation),
@@ -73,7 +73,7 @@ def together(stack: Stack) -> Outcome:
         f"{one.session}: {problem}"
         for one in made
         for status in (CREATION, END)
-        for problem in trace_problems(seen.spans, one, status, _ALWAYS)
+        for problem in trace_problems(figures_of(seen.spans, one, status), status, _ALWAYS)
     )
     rows = {
         "traces": str(sum(figures.traces for figures in _all_figures(made, seen, CREATION))),
@@ -98,15 +98,12 @@ def idle(stack: Stack) -> Outcome:
 
 
 def killed(stack: Stack) -> Outcome:
-    """The manager is killed and started again right after the creation was answered.
-
-    What it had not sent is lost, the request's own span maybe, so that no part of the time is asked for.
-    """
+    """The manager is killed and started again right after the creation was answered; what it had not sent is lost."""
     made, seen = drive_and_observe(stack, "--interlude", restart_of_the_manager(stack))
     (one,) = made
-    problems = trace_problems(seen.spans, one, CREATION, _ALWAYS, least=0.0)
-    problems += _shared_problems(made, seen)
-    rows = {"covered after the kill": _share(figures_of(seen.spans, one, CREATION))}
+    creation = figures_of(seen.spans, one, CREATION, killed=True)
+    problems = [*trace_problems(creation, CREATION, _ALWAYS), *_shared_problems(made, seen)]
+    rows = {"until RUNNING, killed": _time(creation), "covered, killed": _share(creation)}
     return Outcome(stack.release, "manager killed before RUNNING", rows, problems)
 
 
@@ -123,7 +120,7 @@ def two_workers(stack: Stack) -> Outcome:
         problems += some(
             f"{one.session}: {problem}"
             for one in made
-            for problem in trace_problems(seen.spans, one, CREATION, _ALWAYS, least=0.0)
+            for problem in trace_problems(figures_of(seen.spans, one, CREATION), CREATION, _ALWAYS)
         )
         if split:
             break

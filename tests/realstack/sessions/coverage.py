@@ -12,6 +12,7 @@ from tests.realstack.matrix.observation import component_of
 
 # What our status spans are named; upstream makes none of this kind.
 _STATUS_NAME = "session "
+_CLIENT = "client"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,20 +33,25 @@ class Coverage:
     seconds: float
 
 
-def coverage(spans: Sequence[Span], request: str, end: int) -> Coverage | None:
+def coverage(spans: Sequence[Span], request: str, end: int, start: int | None = None) -> Coverage | None:
     """Judge the spans of ``request`` from its arrival until ``end``; ``None`` when it has none.
 
     Args:
         spans: All that is known.
         request: The request's ID.
         end: When the session had the status in question, nanoseconds since the epoch.
+        start: When the request was sent, for one whose own span may be lost; by default that span's beginning.
     """
     own = [span for span in spans if span.attributes.get(ATTRIBUTE_REQUEST_ID) == request]
     servers = [span for span in own if span.kind == "server"]
     if not servers:
         return None
     first = min(servers, key=lambda span: span.start_ns)
-    rest = [span for span in own if span is not first and span.start_ns >= first.start_ns]
+    if start is None:
+        start = first.start_ns
+        rest = [span for span in own if span is not first and span.start_ns >= start]
+    else:
+        rest = [span for span in own if span.kind != "server" and component_of(span) != _CLIENT]
     shared = {span.trace_id for span in own if not span.parent_span_id and len(span.links) > 1}
     statuses = sorted((span for span in rest if _is_status(span)), key=lambda span: span.start_ns)
     return Coverage(
@@ -53,9 +59,9 @@ def coverage(spans: Sequence[Span], request: str, end: int) -> Coverage | None:
         spans=len(own),
         components=tuple(sorted({component_of(span) for span in own})),
         statuses=tuple(str(span.attributes[ATTRIBUTE_SESSION_STATUS]) for span in statuses),
-        share=covered(rest, first.start_ns, end),
-        without_statuses=covered([span for span in rest if not _is_status(span)], first.start_ns, end),
-        seconds=(end - first.start_ns) / 1e9,
+        share=covered(rest, start, end),
+        without_statuses=covered([span for span in rest if not _is_status(span)], start, end),
+        seconds=(end - start) / 1e9,
     )
 
 

@@ -60,7 +60,9 @@ def seen(stack: Stack, made: Sequence[Made], since: float) -> Observation:
 def restart_of_the_manager(stack: Stack) -> str:
     """The command that kills the manager, with all of its workers and no chance to finish, and starts it again."""
     pid_file = shlex.quote(str(stack.directory / "run" / "manager.pid"))
-    up = [sys.executable, "-m", "tests.realstack.stack", "up", stack.release, "--dir", str(stack.directory)]
+    resume = [sys.executable, "-m", "tests.realstack.stack", "resume", stack.release, "--dir", str(stack.directory)]
     # The stack's components must not take themselves for the client, in whose environment this runs, nor load its SDK.
     unset = "env -u PYTHONPATH -u OTEL_SERVICE_NAME -u OTEL_BACKENDAI_COMPONENT -u OTEL_BACKENDAI_PEERS"
-    return f"read pid _ <{pid_file}; kill -9 -$pid; cd {shlex.quote(str(ROOT))} && {unset} {shlex.join(up)} >/dev/null"
+    return (
+        f"read pid _ <{pid_file}; kill -9 -$pid; cd {shlex.quote(str(ROOT))} && {unset} {shlex.join(resume)} >/dev/null"
+    )

@@ -30,31 +30,34 @@ def reached(spans: Sequence[Span], one: Made, status: str) -> int:
     return min(ends, default=int(seen_at * 1e9))
 
 
-def figures_of(spans: Sequence[Span], one: Made, status: str) -> Coverage | None:
-    """The figures of its creation (``RUNNING``) or of its end (``TERMINATED``); ``None`` without a trace."""
-    request = one.created if status == CREATION else one.destroyed
-    return coverage(spans, request, reached(spans, one, status))
-
-
-def trace_problems(
-    spans: Sequence[Span], one: Made, status: str, components: Sequence[str], least: float = LEAST_SHARE
-) -> list[str]:
-    """What is wrong with the trace of its creation or its end.
+def figures_of(spans: Sequence[Span], one: Made, status: str, *, killed: bool = False) -> Coverage | None:
+    """The figures of its creation (``RUNNING``) or of its end (``TERMINATED``); ``None`` without a trace.
 
     Args:
         spans: All that is known.
         one: The session.
-        status: ``RUNNING`` or ``TERMINATED``, where it ends.
-        components: Which have to be in it.
-        least: The part of the time that has to be covered.
+        status: Where it ends.
+        killed: Whether the manager was killed during its creation, and the request's own span is lost.
     """
-    figures = figures_of(spans, one, status)
+    request = one.created if status == CREATION else one.destroyed
+    start = int(one.posted_at * 1e9) if killed and status == CREATION else None
+    return coverage(spans, request, reached(spans, one, status), start)
+
+
+def trace_problems(figures: Coverage | None, status: str, components: Sequence[str]) -> list[str]:
+    """What is wrong with the trace of a creation or an end.
+
+    Args:
+        figures: Those of :func:`figures_of`.
+        status: Where it ends.
+        components: Which have to be in it.
+    """
     if figures is None:
         return [f"no trace until {status}"]
     problems = []
     if figures.traces != 1:
         problems.append(f"{figures.traces} traces until {status}")
-    if figures.share < least:
+    if figures.share < LEAST_SHARE:
         problems.append(f"{figures.share:.1%} covered until {status}")
     missing = [name for name in components if name not in figures.components]
     return problems + ([f"no span of {', '.join(missing)} until {status}"] if missing else [])

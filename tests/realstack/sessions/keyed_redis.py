@@ -99,6 +99,7 @@ def keyed_redis(port: int, hidden_port: int) -> Iterator[KeyedRedis]:
         asyncio.run_coroutine_threadsafe(_end(), loop).result(_TIMEOUT)
         loop.call_soon_threadsafe(loop.stop)
         thread.join(_TIMEOUT)
+        loop.close()
         redis.Redis(port=hidden_port, socket_timeout=_TIMEOUT).config_set("port", port)
 
 

@@ -4,12 +4,14 @@
 """The cases that start a stack's components in another way: behind a Redis of ours, and without the plugin."""
 
 import time
+from collections.abc import Sequence
 from statistics import median
 
+from otel_backendai.desk.model import Span
 from tests.realstack.matrix.reading import log_lines
 from tests.realstack.sessions.alone import read_sink, share_alone
 from tests.realstack.sessions.driving import drive, drive_and_observe
-from tests.realstack.sessions.judging import CREATION, trace_problems
+from tests.realstack.sessions.judging import CREATION, figures_of, trace_problems
 from tests.realstack.sessions.keyed_redis import DELAY, KeyedRedis, keyed_redis
 from tests.realstack.sessions.made import Made
 from tests.realstack.sessions.outcome import Outcome
@@ -33,11 +35,11 @@ def bad_redis(stack: Stack) -> Outcome:
         before = drive(stack, "--count", _COUNT)
         keyed.delay = DELAY
         slow, seen = drive_and_observe(stack, "--count", _COUNT)
-        problems = [problem for one in slow for problem in trace_problems(seen.spans, one, CREATION, ["manager"])]
+        problems = _trace_problems(seen.spans, slow)
         keyed.delay = 0.0
         keyed.refuse()
         refused, seen = drive_and_observe(stack, "--count", _COUNT)
-        problems += [problem for one in refused for problem in trace_problems(seen.spans, one, CREATION, ["manager"])]
+        problems += _trace_problems(seen.spans, refused)
         keyed.allow()
         problems += _evidence(keyed, before, refused)
     problems += [*time_problems("slow", before, slow), *time_problems("refusing", before, refused)]
@@ -52,6 +54,11 @@ def bad_redis(stack: Stack) -> Outcome:
         "lines about it in all logs": str(said),
     }
     return Outcome(stack.release, "Redis slow or refusing", rows, problems)
+
+
+def _trace_problems(spans: Sequence[Span], made: Sequence[Made]) -> list[str]:
+    figures = [figures_of(spans, one, CREATION) for one in made]
+    return [problem for one in figures for problem in trace_problems(one, CREATION, ["manager", "agent"])]
 
 
 def _evidence(keyed: KeyedRedis, before: list[Made], refused: list[Made]) -> list[str]:
