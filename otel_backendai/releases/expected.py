@@ -85,6 +85,8 @@ TARGETS: tuple[tuple[str, str], ...] = (
     ("ai.backend.manager.registry", "AgentRegistry.create_cluster"),
     ("ai.backend.manager.registry", "AgentRegistry.create_session"),
     ("ai.backend.manager.repositories.scheduler.repository", "SchedulerRepository.enqueue_session_from_spec"),
+    ("ai.backend.manager.repositories.scheduler.repository", "SchedulerRepository.get_scheduling_data"),
+    ("ai.backend.manager.repositories.scheduler.repository", "SchedulerRepository.get_sessions_for_pull"),
     ("ai.backend.manager.repositories.scheduler.repository", "SchedulerRepository.mark_sessions_terminating"),
     ("ai.backend.manager.services.session.service", "SessionService.destroy_session"),
     ("ai.backend.manager.sokovan.recorder.pool", "RecordPool.__init__"),
