@@ -15,7 +15,7 @@ from contextvars import ContextVar, Token
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from opentelemetry.trace import SpanContext, SpanKind
+from opentelemetry.trace import SpanKind
 
 from otel_backendai.guard import Guard
 from otel_backendai.hops.event_spans import HOP, Delivery
@@ -34,8 +34,8 @@ MAX_COALESCED = 64
 _DELIVERY: ContextVar[Delivery | None] = ContextVar("otel_backendai_delivery", default=None)
 _HANDLING: ContextVar["handling | None"] = ContextVar("otel_backendai_handling", default=None)
 
-# Senders of messages whose handler has not run yet, by registered handler.
-_waiting: WeakKeyDictionary[Any, deque[SpanContext]] = WeakKeyDictionary()
+# Messages whose handler has not run yet, by registered handler.
+_waiting: WeakKeyDictionary[Any, deque[Delivery]] = WeakKeyDictionary()
 
 
 def arrived(event: object, carrier: object, message_id: object = None, stream: object = None) -> None:
@@ -76,7 +76,7 @@ class handling:  # noqa: N801  # used as `with handling(...):`, like contextlib.
         self._token = _HANDLING.set(self)
         with _HANDLE:
             if getattr(self._handler, "coalescing_opts", None):
-                _waiting.setdefault(self._handler, deque(maxlen=MAX_COALESCED)).append(self._delivery.sender)
+                _waiting.setdefault(self._handler, deque(maxlen=MAX_COALESCED)).append(self._delivery)
 
     def begin(self) -> None:
         """The handler runs now: open its span, once. It stays open until the dispatcher has reported and logged."""
@@ -85,7 +85,7 @@ class handling:  # noqa: N801  # used as `with handling(...):`, like contextlib.
         with _HANDLE:
             delivery = self._delivery
             waited = _waiting.pop(self._handler, ())
-            coalesced = [one for one in waited if one.span_id != delivery.sender.span_id]
+            coalesced = [one for one in waited if one is not delivery]
             self._consumer = delivery.scope({} if is_noise_event(delivery.event) else self._entities(), coalesced)
         if self._consumer is not None:
             self._consumer.__enter__()

@@ -5,7 +5,7 @@
 
 from dataclasses import replace
 
-from otel_backendai.desk.model import Span, SpanLink
+from otel_backendai.desk.model import Span
 from otel_backendai.names import ATTRIBUTE_REQUEST_ID, ATTRIBUTE_SESSION_ID, ATTRIBUTE_SESSION_STATUS
 from tests.realstack.sessions.coverage import coverage, covered
 
@@ -60,14 +60,6 @@ def test_two_traces_are_two() -> None:
     figures = coverage([ROOT, span(1, 2, trace_id="u", service="agent")], "a", 10 * _SECOND)
     assert figures is not None
     assert (figures.traces, figures.components) == (2, ("agent", "manager"))
-
-
-def test_work_for_several_is_nobodys() -> None:
-    """What was done for several requests at once is a trace of its own, with a link to each."""
-    links = (SpanLink("t", "1"), SpanLink("v", "2"))
-    figures = coverage([ROOT, span(1, 2, trace_id="u", links=links)], "a", 10 * _SECOND)
-    assert figures is not None
-    assert figures.traces == 1
 
 
 def test_no_trace() -> None:

@@ -19,7 +19,7 @@ _CLIENT = "client"
 class Coverage:
     """What the spans of one request say about one session.
 
-    ``traces`` leaves out work for several requests at once, whose root links to each of them. ``share`` is the part of
+    ``share`` is the part of
     the time between ``start`` and ``end`` (nanoseconds) in which a span other than the request's own runs,
     ``without_statuses`` the same by spans which are no status either.
     """
@@ -52,10 +52,9 @@ def coverage(spans: Sequence[Span], request: str, end: int, start: int | None = 
         rest = [span for span in own if span is not first and span.start_ns >= start]
     else:
         rest = [span for span in own if span.kind != "server" and component_of(span) != _CLIENT]
-    shared = {span.trace_id for span in own if not span.parent_span_id and len(span.links) > 1}
     statuses = sorted((span for span in rest if _is_status(span)), key=lambda span: span.start_ns)
     return Coverage(
-        traces=len({span.trace_id for span in own} - shared),
+        traces=len({span.trace_id for span in own}),
         spans=len(own),
         components=tuple(sorted({component_of(span) for span in own})),
         statuses=tuple(str(span.attributes[ATTRIBUTE_SESSION_STATUS]) for span in statuses),
