@@ -83,7 +83,7 @@ def test_a_run_for_several_senders_is_linked_to_each_once(telemetry: Telemetry) 
 
 
 def test_a_run_for_several_messages_of_one_request_is_its_own(telemetry: Telemetry) -> None:
-    """In one trace it stays there, below the last message's sender and linked to the others; of several it is linked."""
+    """In one trace it stays there, below the last sender and linked to the others; of several it is linked."""
     tracer = telemetry.provider.get_tracer("test")
     deliveries = []
     with bind_request_id("req-1"):
