@@ -100,8 +100,9 @@ class Sessions:
 
     def expect(self) -> None:
         """Say that a session is about to be made, so that keeping its context does not begin with a connection."""
-        if self.store is not None:
-            self.store.wake()
+        with _KEEP:
+            if self.store is not None:
+                self.store.wake()
 
     def remember(self, session: str, context: Context, status: str | None = None) -> None:
         """Keep ``context`` as that of ``session``, in place of an older one: a later request's work continues *it*."""
