@@ -65,6 +65,7 @@ TARGETS: tuple[tuple[str, str], ...] = (
     ("ai.backend.common.message_queue.redis_queue", "RedisQueue.consume_queue"),
     ("ai.backend.common.message_queue.redis_queue", "RedisQueue.send"),
     ("ai.backend.common.message_queue.redis_queue", "RedisQueue.subscribe_queue"),
+    ("ai.backend.common.message_queue.types", "MessageMetadata.apply_context"),
     ("ai.backend.common.message_queue.types", "MessageMetadata.continue_trace"),
     ("ai.backend.common.middlewares.request_id", "with_request_id"),
     ("ai.backend.common.redis_helper", "get_redis_object"),
