@@ -15,12 +15,13 @@ from pathlib import Path
 import pytest
 import redis
 
-from otel_backendai.desk.model import AttributeValue, Span
+from otel_backendai.desk.model import AttributeValue, LogLine, Span
 from otel_backendai.names import (
     ATTRIBUTE_KERNEL_ID,
     ATTRIBUTE_REQUEST_ID,
     ATTRIBUTE_SESSION_ID,
     ATTRIBUTE_SESSION_NEXT_STATUS,
+    LOG_REQUEST_ID,
     SESSION_KEY_PREFIX,
 )
 from tests.realstack.sessions.alone import read_sink, share_alone
@@ -31,6 +32,7 @@ from tests.realstack.sessions.judging import (
     figures_of,
     lines_about,
     nameless_lines,
+    nameless_records,
     strange_lines,
     strange_spans,
     trace_problems,
@@ -147,6 +149,17 @@ def test_lines_of_nobody() -> None:
     lines = ["session-1 [request_id=created-1]", "kernel-1 ends [request_id=destroyed-1]", "c0ffee1", "kernel-2"]
     assert lines_about(lines, ONE) == lines[:3]
     assert nameless_lines(lines, ONE) == ["c0ffee1"]
+
+
+def test_records_of_nobody() -> None:
+    """What a receiver has is judged like the file: a record about the session carries the ID of one of its requests."""
+    made = [
+        LogLine(0, "INFO", "kernel-1 ends", "backend.ai-agent", attributes={LOG_REQUEST_ID: request})
+        for request in ("destroyed-1", "created-2", "")
+    ]
+    assert nameless_records(made[:1], ONE) == []
+    assert nameless_records(made, ONE) == ["kernel-1 ends", "kernel-1 ends"]
+    assert nameless_records(made, TWO) == []
 
 
 def test_noise() -> None:

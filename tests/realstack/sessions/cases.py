@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from statistics import median
 
-from tests.realstack.matrix.observation import Observation
+from tests.realstack.matrix.observation import Observation, component_of
 from tests.realstack.matrix.reading import observe
 from tests.realstack.matrix.sentences import some
 from tests.realstack.sessions.coverage import Coverage
@@ -19,6 +19,7 @@ from tests.realstack.sessions.judging import (
     figures_of,
     lines_about,
     nameless_lines,
+    nameless_records,
     strange_lines,
     strange_spans,
     trace_problems,
@@ -133,10 +134,13 @@ def two_workers(stack: Stack) -> Outcome:
 def _shared_problems(made: Sequence[Made], seen: Observation) -> list[str]:
     """What no session may have, whatever it goes through: spans and lines of another, lines of the agent of nobody."""
     nameless = some(line[:200] for one in made for line in nameless_lines(seen.lines["agent"], one))
+    records = [record for record in seen.logs if component_of(record) == "agent"]
+    unnamed = some(text[:200] for one in made for text in nameless_records(records, one))
     return [
         *strange_spans(seen.spans, made),
         *strange_lines(seen.lines, made),
         *(f"a line of the agent without the ID: {line}" for line in nameless),
+        *(f"a record of the agent without the ID: {text}" for text in unnamed),
     ]
 
 

@@ -5,9 +5,9 @@
 
 from collections.abc import Mapping, Sequence
 
-from otel_backendai.desk.model import Span
+from otel_backendai.desk.model import LogLine, Span
 from otel_backendai.names import ATTRIBUTE_SESSION_ID, ATTRIBUTE_SESSION_NEXT_STATUS
-from tests.realstack.matrix.observation import component_of, request_id_of
+from tests.realstack.matrix.observation import component_of, named, request_id_of
 from tests.realstack.matrix.sentences import some
 from tests.realstack.sessions.coverage import Coverage, coverage
 from tests.realstack.sessions.made import Made
@@ -93,8 +93,8 @@ def strange_lines(lines: Mapping[str, Sequence[str]], made: Sequence[Made]) -> l
     for component, text in lines.items():
         for line in text:
             about = [one for one in made if _is_about(line, one)]
-            named = [one for one in made if any(request in line for request in one.requests)]
-            if about and any(one not in about for one in named):
+            carried = [one for one in made if any(request in line for request in one.requests)]
+            if about and any(one not in about for one in carried):
                 problems.append(f"{component} says of {about[0].session} under another's request ID: {line[:160]}")
     return some(problems)
 
@@ -107,6 +107,11 @@ def lines_about(lines: Sequence[str], one: Made) -> list[str]:
 def nameless_lines(lines: Sequence[str], one: Made) -> list[str]:
     """Those lines about the session that carry no request ID of it."""
     return [line for line in lines_about(lines, one) if not any(request in line for request in one.requests)]
+
+
+def nameless_records(records: Sequence[LogLine], one: Made) -> list[str]:
+    """Log records at the receiver that are about the session and carry no request ID of it, by their text."""
+    return [record.body for record in records if _is_about(record.body, one) and named(record) not in one.requests]
 
 
 def _is_about(line: str, one: Made) -> bool:
