@@ -50,7 +50,8 @@ HOP.wraps(_DISPATCHER, "_list_managed_sessions")(
     _lists(lambda listed: (one.id for several in listed for one in several if is_on_the_way(one.status.name)))
 )
 HOP.wraps(_REPOSITORY, "SchedulerRepository.get_scheduling_data")(
-    _lists(lambda data: (one.id for one in data.pending_sessions.sessions) if data is not None else ())
+    # None when nothing waits; without this list from 26.8 on, where it is not needed.
+    _lists(lambda data: (one.id for one in getattr(getattr(data, "pending_sessions", None), "sessions", ())))
 )
 _OF_A_LIST = _lists(lambda listed: (one.session_id for one in getattr(listed, "sessions", listed)))
 HOP.wraps(_REPOSITORY, "SchedulerRepository.get_sessions_for_pull")(_OF_A_LIST)
