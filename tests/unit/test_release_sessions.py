@@ -149,6 +149,10 @@ def test_lines_of_nobody() -> None:
     lines = ["session-1 [request_id=created-1]", "kernel-1 ends [request_id=destroyed-1]", "c0ffee1", "kernel-2"]
     assert lines_about(lines, ONE) == lines[:3]
     assert nameless_lines(lines, ONE) == ["c0ffee1"]
+    timers = (
+        "2026-11-24 03:08:08.698 WARNING ai.backend.agent.stats [7] no container for kernel kernel-1 [request_id=x]"
+    )
+    assert nameless_lines([timers], ONE) == []
 
 
 def test_records_of_nobody() -> None:
@@ -160,6 +164,7 @@ def test_records_of_nobody() -> None:
     assert nameless_records(made[:1], ONE) == []
     assert nameless_records(made, ONE) == ["kernel-1 ends", "kernel-1 ends"]
     assert nameless_records(made, TWO) == []
+    assert nameless_records([replace(made[2], logger="ai.backend.agent.stats")], ONE) == []
 
 
 def test_noise() -> None:

@@ -17,6 +17,9 @@ LEAST_SHARE = 0.95
 
 CREATION, END = "RUNNING", "TERMINATED"
 
+# A timer's run over all kernels, which names one that is not ready; the run's own request ID is the right one there.
+_OF_A_TIMER = "ai.backend.agent.stats"
+
 
 def reached(spans: Sequence[Span], one: Made, status: str) -> int:
     """When the session got to ``status``, in nanoseconds: by its status spans, else by the poll that saw it first."""
@@ -100,8 +103,8 @@ def strange_lines(lines: Mapping[str, Sequence[str]], made: Sequence[Made]) -> l
 
 
 def lines_about(lines: Sequence[str], one: Made) -> list[str]:
-    """Those of a component's log lines that name the session, a kernel or a container of it."""
-    return [line for line in lines if _is_about(line, one)]
+    """Those of a component's log lines that name the session, a kernel or a container of it, and are no timer's."""
+    return [line for line in lines if _is_about(line, one) and f" {_OF_A_TIMER} " not in line]
 
 
 def nameless_lines(lines: Sequence[str], one: Made) -> list[str]:
@@ -111,7 +114,8 @@ def nameless_lines(lines: Sequence[str], one: Made) -> list[str]:
 
 def nameless_records(records: Sequence[LogLine], one: Made) -> list[str]:
     """Log records at the receiver that are about the session and carry no request ID of it, by their text."""
-    return [record.body for record in records if _is_about(record.body, one) and named(record) not in one.requests]
+    about = [record for record in records if _is_about(record.body, one) and record.logger != _OF_A_TIMER]
+    return [record.body for record in about if named(record) not in one.requests]
 
 
 def _is_about(line: str, one: Made) -> bool:
