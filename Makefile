@@ -10,15 +10,18 @@ RELEASE ?= 26.9.6
 STACK_DIR ?=
 # The releases of resolve and of test-releases; all that they know when empty.
 RELEASES ?=
-# The page that test-releases and test-mixed write.
+# The page that test-releases, test-sessions and test-mixed write.
 PAGE ?= docs/compatibility.md
+# Of test-sessions: which cases, all when empty, and a file that keeps outcomes for the runs that add to them.
+CASES ?=
+OUTCOMES ?=
 
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 CONSTRAIN := $(if $(CONSTRAINTS),-c $(CONSTRAINTS))
 
 .PHONY: help demo test check format bench picture jaeger-picture backends test-backends resolve test-trains scale-out \
-	stack stack-down test-releases test-wheels bench-releases test-mixed wheel clean
+	stack stack-down test-releases test-sessions test-wheels bench-releases test-mixed wheel clean
 
 help:
 	@echo "make demo           start the example cluster, run its flows, print what was seen"
@@ -34,6 +37,7 @@ help:
 	@echo "make stack          start a released Backend.AI with the plugin and a desk: RELEASE=$(RELEASE), STACK_DIR=..."
 	@echo "make stack-down     stop it"
 	@echo "make test-releases  every hop in released Backend.AI, as a matrix into docs/compatibility.md: RELEASES=\"26.9.6 23.9.10\""
+	@echo "make test-sessions  sessions in released Backend.AI and what their traces explain, into docs/compatibility.md too"
 	@echo "make test-wheels    tests against released Backend.AI, RELEASES='26.9.6 23.9.10' (needs redis-server)"
 	@echo "make test-mixed     RELEASE=$(RELEASE) with the plugin in some components only, into docs/compatibility.md too"
 	@echo "make bench-releases the same scenario without and with the plugin, as ratios of time: RELEASES=\"26.9.6 23.9.10\""
@@ -102,6 +106,10 @@ stack-down: $(INSTALLED)
 
 test-releases: $(INSTALLED)
 	@$(BIN)/python -m tests.realstack.matrix $(RELEASES) --page "$(PAGE)" $(if $(STACK_DIR),--dir "$(STACK_DIR)")
+
+test-sessions: $(INSTALLED)
+	@$(BIN)/python -m tests.realstack.sessions $(RELEASES) --page "$(PAGE)" $(if $(STACK_DIR),--dir "$(STACK_DIR)") $(if $(CASES),--only $(CASES)) \
+		$(if $(OUTCOMES),--outcomes "$(OUTCOMES)")
 
 test-wheels:
 	tests/releases/run.sh $(or $(RELEASES),26.9.6 26.8.3 26.4.16 25.15.12 24.3.11 23.9.10)

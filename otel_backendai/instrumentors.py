@@ -153,11 +153,14 @@ class DeferredInstrumentor(_HopInstrumentor):
         """See :mod:`otel_backendai.hops.deferred`, and the adapters for schedulers, tokens and Redis."""
         from otel_backendai.hops.deferred import HOP
         from otel_backendai.releases import (  # noqa: F401  # they declare their wraps
+            kernels,
             model_services,
             model_services_dispatcher,
             redis_address,
             scheduling,
             scheduling_records,
+            session_listings,
+            session_requests,
             tokens,
         )
 

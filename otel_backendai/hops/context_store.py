@@ -62,6 +62,11 @@ class ContextStore:
         """Send ``text`` to who listens on ``channel``, some time soon, if possible."""
         self._order(lambda client: client.publish(channel, text))
 
+    def wake(self) -> None:
+        """Connect some time soon, unless that is done: what is written next is not long in coming."""
+        if self._thread is None or self._process != os.getpid():
+            self._order(lambda client: client.ping())
+
     def read(self, key: str, found: Found) -> None:
         """Look ``key`` up some time soon and hand the value (bytes, or ``None``) to ``found``, in the thread.
 

@@ -31,6 +31,7 @@ from opentelemetry.trace import (
 )
 from opentelemetry.util.types import AttributeValue
 
+from otel_backendai import request_id
 from otel_backendai.guard import Guard
 from otel_backendai.hops import deferred, noise
 from otel_backendai.hops.span_scope import SpanScope, clean_text, with_request_id
@@ -128,24 +129,29 @@ class Delivery:
         """The sender's span; an invalid one when the message names none."""
         return get_current_span(self.context).get_span_context()
 
-    def scope(self, entities: Mapping[str, str] | None = None, coalesced: Sequence[SpanContext] = ()) -> SpanScope:
+    def scope(self, entities: Mapping[str, str] | None = None, coalesced: Sequence["Delivery"] = ()) -> SpanScope:
         """Return the scope of one handler's call: the message's context and nothing of the reader's.
 
-        A fresh message continues its sender's trace. One that is redelivered, older than four minutes, or stands for
-        others as well starts a trace of its own, linked to all senders, under the same request ID.
+        A fresh message continues its sender's trace. One that is redelivered or older than four minutes starts a trace
+        of its own, linked to its sender, under the same request ID. What is done for several requests at once is none
+        of theirs: a trace and a request ID of its own, with a link to each sender, about nothing in particular.
 
         Args:
             entities: Attributes that name what the event is about.
-            coalesced: Senders of other messages that this call handles, too.
+            coalesced: Other messages that this call handles, too.
         """
-        context, sender, links = self.context, self.sender, list[Link]()
-        if coalesced or self._redelivered or _is_old(self.message_id):
-            # By their IDs: a span context holds a trace state, which cannot be hashed.
-            senders = {one.span_id: one for one in (*coalesced, sender) if one.is_valid}
-            links = [Link(one) for one in senders.values()]
-            if sender.is_valid:
-                context = set_span_in_context(INVALID_SPAN, context)
-        attributes = _attributes(self.event, "process", "process", self.stream, {**self._origin, **(entities or {})})
+        context, sender, origin = self.context, self.sender, self._origin
+        # By their IDs: a span context holds a trace state, which cannot be hashed.
+        senders = {one.sender.span_id: one.sender for one in (*coalesced, self) if one.sender.is_valid}
+        links = [Link(one) for one in senders.values()]
+        if len({request_id.read(one.context) for one in (*coalesced, self)}) > 1:
+            context, origin = with_request_id(deferred.with_shared_work(Context()), ORIGIN_EVENT)
+            entities = {}
+        elif self._redelivered or _is_old(self.message_id) or len({one.trace_id for one in senders.values()}) > 1:
+            context = set_span_in_context(INVALID_SPAN, context)
+        else:
+            links = [link for link in links if link.context.span_id != sender.span_id]
+        attributes = _attributes(self.event, "process", "process", self.stream, {**origin, **(entities or {})})
         if self.message_id is not None:
             attributes[MESSAGING_MESSAGE_ID] = clean_text(self.message_id)
         quiet = noise.is_noise_event(self.event)

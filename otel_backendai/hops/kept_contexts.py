@@ -30,6 +30,7 @@ DEFAULT_TTL: Final = 86_400
 _ASK_AGAIN: Final = 5.0
 _MAX_WAITING: Final = 16
 
+_EXPECT = Guard("kept contexts: expect")
 _ANSWER = Guard("kept contexts: answer of the store")
 
 
@@ -91,6 +92,12 @@ class KeptContexts:
         self._lock = Lock()
         self._kept: Recent[str, Kept] = Recent(limit)
         self._asked: Recent[str, _Asked] = Recent(limit)
+
+    def expect(self) -> None:
+        """Say that something is about to be kept, so that keeping it does not begin with a connection."""
+        with _EXPECT:
+            if self.store is not None:
+                self.store.wake()
 
     def remember(self, identifier: str, context: Context, status: str | None = None) -> None:
         """Keep ``context`` as that of a thing, in place of an older one: a later request's work continues *it*.

@@ -15,7 +15,7 @@ from otel_backendai import request_id
 from otel_backendai.guard import Guard
 from otel_backendai.hops.event_spans import HOP, is_producing, producer_scope, sharing_scope
 from otel_backendai.hops.span_scope import SpanScope
-from otel_backendai.releases import session_statuses
+from otel_backendai.releases import kernels, session_statuses
 from otel_backendai.releases.entities import event_entities
 
 _SEND = Guard("events: send")
@@ -99,7 +99,7 @@ def _scope_of(producer: Any, event: Any, stream_of: Callable[[Any], object]) -> 
     name = event_name(event)
     # In the context of who sends it, which decides whose the session is from here on.
     session_statuses.sent(name, event)
-    return producer_scope(name, stream_of(producer), event_entities(event))
+    return producer_scope(name, stream_of(producer), kernels.with_session(event_entities(event)))
 
 
 def event_name(event: Any) -> str:

@@ -11,15 +11,18 @@ about all kernels of an agent (`sync_kernel_registry`, `purge_containers`), whic
 from collections.abc import Mapping, Sequence
 
 from otel_backendai.names import ATTRIBUTE_KERNEL_ID, ATTRIBUTE_SESSION_ID
+from otel_backendai.releases import kernels
 from otel_backendai.releases.entities import ATTRIBUTE_BY_NAME, entity_text
 
 _KERNEL = (ATTRIBUTE_KERNEL_ID,)
 _KERNEL_SESSION = (ATTRIBUTE_KERNEL_ID, ATTRIBUTE_SESSION_ID)
 _SESSION_KERNEL = (ATTRIBUTE_SESSION_ID, ATTRIBUTE_KERNEL_ID)
 
+_CREATE = "create_kernels"
+
 POSITIONS: Mapping[str, tuple[str, ...]] = {
     # The second is a list: of one kernel, unless the session is a cluster with several on the same agent.
-    "create_kernels": _SESSION_KERNEL,
+    _CREATE: _SESSION_KERNEL,
     "destroy_kernel": _KERNEL_SESSION,
     "restart_kernel": _SESSION_KERNEL,
     "execute": _SESSION_KERNEL,
@@ -54,4 +57,7 @@ def call_entities(method: str, arguments: Sequence[object], keywords: Mapping[ob
     # A handful of names against one or two keywords at most.
     named += [(attribute, keywords[name]) for name, attribute in ATTRIBUTE_BY_NAME.items() if name in keywords]
     texts = ((attribute, entity_text(value)) for attribute, value in named)
-    return {attribute: text for attribute, text in texts if text is not None}
+    if method == _CREATE and len(arguments) > 1 and isinstance(arguments[1], list):
+        for kernel in arguments[1]:
+            kernels.learn(kernel, arguments[0])
+    return kernels.with_session({attribute: text for attribute, text in texts if text is not None})

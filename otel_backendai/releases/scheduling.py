@@ -25,7 +25,6 @@ from otel_backendai.releases.entities import entity_text
 
 Coroutine = Callable[..., Awaitable[Any]]
 
-_REGISTRY = "ai.backend.manager.registry"
 _DISPATCHER = "ai.backend.manager.scheduler.dispatcher"
 _REPOSITORY = "ai.backend.manager.repositories.scheduler.repository"
 _COORDINATOR = "ai.backend.manager.sokovan.scheduler.coordinator"
@@ -40,29 +39,14 @@ _SCOPE = Guard("scheduling: scope")
 def _wrap_enqueue(original: Coroutine) -> Coroutine:
     @functools.wraps(original)
     async def enqueue(self: Any, *args: Any, **kwargs: Any) -> Any:
+        if HOP.active:
+            deferred.sessions.expect()
         session = await original(self, *args, **kwargs)
         if HOP.active:
             session_statuses.created(session)
         return session
 
     return enqueue
-
-
-@HOP.wraps(_REGISTRY, "AgentRegistry.create_session")
-@HOP.wraps(_REGISTRY, "AgentRegistry.create_cluster")
-def _wrap_create(original: Coroutine) -> Coroutine:
-    # Images, templates, folders, quotas and the row itself: all that a request for a session waits for.
-    attributes = {CODE_FUNCTION_NAME: function_name(original)}
-
-    @functools.wraps(original)
-    async def create(self: Any, *args: Any, **kwargs: Any) -> Any:
-        if not HOP.active:
-            return await original(self, *args, **kwargs)
-        context = context_api.get_current()
-        with SpanScope(HOP.tracer, "create session", SpanKind.INTERNAL, context, attributes):
-            return await original(self, *args, **kwargs)
-
-    return create
 
 
 @HOP.wraps(_REPOSITORY, "SchedulerRepository.mark_sessions_terminating")

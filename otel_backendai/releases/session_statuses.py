@@ -8,7 +8,9 @@ status, later ones by ``scheduling`` events which name it. Who sends it ends the
 of the change; who receives it knows since when the session is in its status, and may be the one who ends it.
 """
 
+import functools
 import time
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
 
@@ -49,8 +51,27 @@ TERMINATING = "TERMINATING"
 _LASTING = frozenset({"RUNNING", "TERMINATED", "CANCELLED", "ERROR"})
 
 _ON_THE_WAY = frozenset({"SCHEDULED", "PREPARING", "PULLING", "PREPARED", "CREATING", "RUNNING"})
+_PULLING = "PULLING"
 
 _NOTE = Guard("session statuses: note")
+
+
+@HOP.wraps("ai.backend.manager.models.session", "SessionRow.set_session_status")
+def _wrap_set_status(original: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+    # 23.09 and 24.03: the one status that no event of a session tells of; it lasts until RUNNING, for want of CREATING.
+    @functools.wraps(original)
+    async def set_session_status(db: Any, session_id: Any, status: Any, *args: Any, **kwargs: Any) -> Any:
+        result = await original(db, session_id, status, *args, **kwargs)
+        if HOP.active and status.name == _PULLING:
+            changed(session_id, _PULLING, kwargs.get("reason"))
+        return result
+
+    return set_session_status
+
+
+def is_on_the_way(status: str) -> bool:
+    """Whether a session in this status is on its way to RUNNING or to its end."""
+    return status in (PENDING, TERMINATING) or status in _ON_THE_WAY - _LASTING
 
 
 def sent(name: str, event: Any) -> None:

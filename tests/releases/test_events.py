@@ -175,7 +175,9 @@ async def test_coalesced_events_are_one_linked_run(telemetry: Telemetry, bus: Bu
     senders = {identity(span).span_id for span in telemetry.of_kind(SpanKind.PRODUCER)}
     assert len(senders) == 3
     assert {link.context.span_id for link in consumer.links} == senders
-    assert [request_id for request_id, _, _ in seen.calls] == ["req-3"]
+    # Done for three requests, it is none of theirs.
+    ((request, _, _),) = seen.calls
+    assert request not in ("req-1", "req-2", "req-3", None)
     # A single one in its window continues its sender's trace.
     telemetry.exporter.clear()
     with bind_request_id("req-4"):

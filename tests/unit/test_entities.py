@@ -3,18 +3,27 @@
 
 """Which session, kernel, agent or vfolder a call or an event is about."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 import pytest
 
+from otel_backendai.releases import kernels
 from otel_backendai.releases.entities import event_entities, route_entities
 from otel_backendai.releases.rpc_entities import POSITIONS, call_entities
 
 SESSION, KERNEL = "7c9e6679-7425-40de-944b-e07fc1f90ae7", "0f8fad5b-d9cb-469f-a165-70867728950e"
 FOLDER = "12345678-1234-4678-9234-567812345678"
 HOSTILE = ["", "x" * 129, "two words", "a\nb", "\ud800", b"raw", 5, 1.5, True, None, [], ["a", "b"], {"a": 1}, object()]
+
+
+@pytest.fixture(autouse=True)
+def _no_kernel_is_known() -> Iterator[None]:
+    kernels.forget()
+    yield
+    kernels.forget()
 
 
 def about(session: str | None = None, kernel: str | None = None, agent: str | None = None) -> dict[str, str]:
@@ -50,7 +59,27 @@ def test_keywords_tell_by_themselves() -> None:
     """Of any method, as 26.9 names the agent; other keywords are nothing to us."""
     keywords = {"session_id": SESSION, "kernel_id": KERNEL, "agent_id": "i-node1", "image": "python", 5: "x"}
     assert call_entities("of_an_application", (), keywords) == about(SESSION, KERNEL, "i-node1")
-    assert call_entities("get_logs", (KERNEL,), {"agent_id": "i-node1"}) == about(kernel=KERNEL, agent="i-node1")
+    assert call_entities("get_logs", (FOLDER,), {"agent_id": "i-node1"}) == about(kernel=FOLDER, agent="i-node1")
+
+
+def test_a_kernel_is_of_the_session_that_made_it() -> None:
+    """A call that names a kernel alone is about its session, once a call has named both; of several kernels, each."""
+    second = "2f1c0a52-2d57-4f7b-a3ab-1c6d9d0d7a11"
+    call_entities("create_kernels", [SESSION, [KERNEL, second]], {})
+    assert call_entities("get_logs", [KERNEL], {}) == about(SESSION, KERNEL)
+    assert call_entities("check_running", [second], {}) == about(SESSION, second)
+    assert call_entities("get_logs", [FOLDER], {}) == about(kernel=FOLDER)
+
+
+def test_an_event_tells_of_a_kernel_too() -> None:
+    """What names both is learnt from, and what names a kernel only is completed; hostile IDs are left."""
+    named = about(SESSION, KERNEL)
+    assert kernels.with_session(named) == named
+    assert kernels.with_session(about(kernel=KERNEL)) == named
+    kernels.learn(object(), SESSION)
+    kernels.learn(FOLDER, None)
+    assert kernels.with_session(about(kernel=FOLDER)) == about(kernel=FOLDER)
+    assert kernels.with_session({}) == {}
 
 
 @pytest.mark.parametrize("value", HOSTILE, ids=repr)

@@ -67,15 +67,44 @@ def test_events_that_belong_together_share_a_new_request_id(telemetry: Telemetry
 
 
 def test_a_run_for_several_senders_is_linked_to_each_once(telemetry: Telemetry) -> None:
-    """Two of three messages are of one sender; the run is in nobody's trace, under the last one's request ID."""
+    """Two of three messages are of one sender; the run is in nobody's trace, under nobody's request ID."""
     deliveries = []
     tracer = telemetry.provider.get_tracer("test")
     for name in ("first", "second"):
         with bind_request_id(f"req-{name}"), tracer.start_as_current_span(name):
             deliveries.append(Delivery("scheduling", {"name": "scheduling", "args": "", "otel": render_event_field()}))
     first, last = deliveries
-    with last.scope(coalesced=[first.sender, first.sender]):
-        assert current_request_id() == "req-second"
+    with last.scope({"backendai.session.id": "of-the-last"}, coalesced=[first, first]):
+        assert current_request_id() not in ("req-first", "req-second", None)
     consumer = telemetry.only(SpanKind.CONSUMER)
     assert consumer.parent is None
     assert [link.context.span_id for link in consumer.links] == [first.sender.span_id, last.sender.span_id]
+    assert "backendai.session.id" not in (consumer.attributes or {})
+
+
+def test_a_run_for_several_messages_of_one_request_is_its_own(telemetry: Telemetry) -> None:
+    """In one trace it stays there, below the last sender and linked to the others; of several it is linked."""
+    tracer = telemetry.provider.get_tracer("test")
+    deliveries = []
+    with bind_request_id("req-1"):
+        with tracer.start_as_current_span("root"):
+            for name in ("first", "second"):
+                with tracer.start_as_current_span(name):
+                    fields = {"name": "scheduling", "args": "", "otel": render_event_field()}
+                    deliveries.append(Delivery("scheduling", fields))
+        with tracer.start_as_current_span("elsewhere"):
+            fields = {"name": "scheduling", "args": "", "otel": render_event_field()}
+            deliveries.append(Delivery("scheduling", fields))
+    first, second, elsewhere = deliveries
+    with second.scope(coalesced=[first]):
+        assert current_request_id() == "req-1"
+    consumer = telemetry.only(SpanKind.CONSUMER)
+    assert consumer.parent is not None
+    assert consumer.parent.span_id == second.sender.span_id
+    assert [link.context.span_id for link in consumer.links] == [first.sender.span_id]
+    telemetry.exporter.clear()
+    with elsewhere.scope(coalesced=[first]):
+        assert current_request_id() == "req-1"
+    consumer = telemetry.only(SpanKind.CONSUMER)
+    assert consumer.parent is None
+    assert len(consumer.links) == 2

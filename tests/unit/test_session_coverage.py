@@ -5,9 +5,9 @@
 
 from dataclasses import replace
 
-from otel_backendai.desk.model import Span, SpanLink
+from otel_backendai.desk.model import Span
 from otel_backendai.names import ATTRIBUTE_REQUEST_ID, ATTRIBUTE_SESSION_ID, ATTRIBUTE_SESSION_STATUS
-from tests.realstack.session_coverage import coverage, covered, strangers
+from tests.realstack.sessions.coverage import coverage, covered
 
 _SECOND = 1_000_000_000
 ROOT = Span(
@@ -59,24 +59,9 @@ def test_two_traces_are_two() -> None:
     """A request whose spans are in several traces is not one trace."""
     figures = coverage([ROOT, span(1, 2, trace_id="u", service="agent")], "a", 10 * _SECOND)
     assert figures is not None
-    assert (figures.traces, figures.services) == (2, ("agent", "manager"))
-
-
-def test_work_for_several_is_nobodys() -> None:
-    """What was done for several requests at once is a trace of its own, with a link to each."""
-    links = (SpanLink("t", "1"), SpanLink("v", "2"))
-    figures = coverage([ROOT, span(1, 2, trace_id="u", links=links)], "a", 10 * _SECOND)
-    assert figures is not None
-    assert figures.traces == 1
+    assert (figures.traces, figures.components) == (2, ("agent", "manager"))
 
 
 def test_no_trace() -> None:
     """A request that nobody saw has no figures."""
     assert coverage([ROOT], "b", 1) is None
-
-
-def test_strangers() -> None:
-    """A span about the session under a request ID that never acted on it has leaked."""
-    leaked = span(1, 2, attributes={ATTRIBUTE_REQUEST_ID: "b", ATTRIBUTE_SESSION_ID: "s"})
-    other = span(1, 2, attributes={ATTRIBUTE_REQUEST_ID: "b", ATTRIBUTE_SESSION_ID: "other"})
-    assert strangers([ROOT, leaked, other], "s", ["a"]) == [leaked]

@@ -7,14 +7,14 @@ import argparse
 import shlex
 import sys
 
-from tests.realstack.stack.control import client_telemetry, start, stop
+from tests.realstack.stack.control import client_telemetry, resume, start, stop
 from tests.realstack.stack.settings import HERE, Stack, StackError, stack_of
 
 
 def main() -> None:
     """Read the command line, start or stop, say what to do next."""
     parser = argparse.ArgumentParser(prog="python -m tests.realstack.stack")
-    parser.add_argument("action", choices=("up", "down"))
+    parser.add_argument("action", choices=("up", "resume", "down"))
     parser.add_argument("release", help="a version, or a family: 26.9.6, 23.9")
     parser.add_argument("--dir", default="", help="where it lives; by default in the user's cache")
     arguments = parser.parse_args()
@@ -22,6 +22,9 @@ def main() -> None:
         stack = stack_of(arguments.release, arguments.dir)
         if arguments.action == "down":
             stop(stack)
+            return
+        if arguments.action == "resume":
+            resume(stack)
             return
         start(stack)
     except StackError as error:

@@ -34,6 +34,15 @@ def start(stack: Stack) -> None:
     _script("up.sh", stack=stack, more=_environment(stack), timeout=_START_TIMEOUT)
 
 
+def resume(stack: Stack) -> None:
+    """Start again what does not run of a stack that was started, as it is installed.
+
+    Raises:
+        StackError: A component does not start.
+    """
+    _script("up.sh", stack=stack, more=_environment(stack), timeout=_START_TIMEOUT)
+
+
 def relaunch(stack: Stack, plugged: Collection[str], more: Mapping[str, str] | None = None) -> None:
     """Start the components of a running stack anew, the named ones with the plugin and the others without.
 

@@ -22,3 +22,5 @@ async def close_app(http, proxy, session_id) -> None:
 
 _module.close_app = close_app
 STEPS, scenario = _module.STEPS, _module.scenario
+# for drive_sessions.py
+IMAGE, AsyncSession, Request, start_app = _module.IMAGE, _module.AsyncSession, _module.Request, _module.start_app

@@ -11,3 +11,5 @@ _module = module_from_spec(_spec)
 _spec.loader.exec_module(_module)
 
 STEPS, scenario = _module.STEPS, _module.scenario
+# for drive_sessions.py
+IMAGE, AsyncSession, Request, start_app = _module.IMAGE, _module.AsyncSession, _module.Request, _module.start_app

@@ -82,6 +82,10 @@ async def use_app(run, session, session_id, app: str) -> None:
                 assert reply["service"] == "stand-in"
 
 
+async def start_app(run, api: AsyncSession, name: str, session_id) -> None:
+    await use_app(run, api.ComputeSession(name), session_id, "ttyd")
+
+
 async def drive(run, api: AsyncSession) -> None:
     tag = uuid.uuid4().hex[:8]
     if run.want("hello"):

@@ -7,54 +7,60 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from otel_backendai.desk.model import Span
-from otel_backendai.names import ATTRIBUTE_REQUEST_ID, ATTRIBUTE_SESSION_ID, ATTRIBUTE_SESSION_STATUS
+from otel_backendai.names import ATTRIBUTE_REQUEST_ID, ATTRIBUTE_SESSION_STATUS
+from tests.realstack.matrix.observation import component_of
 
 # What our status spans are named; upstream makes none of this kind.
 _STATUS_NAME = "session "
+_CLIENT = "client"
 
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
     """What the spans of one request say about one session.
 
-    ``traces`` leaves out work for several requests at once, whose root links to each of them. ``share`` is the part of
+    ``share`` is the part of
     the time between ``start`` and ``end`` (nanoseconds) in which a span other than the request's own runs,
     ``without_statuses`` the same by spans which are no status either.
     """
 
     traces: int
     spans: int
-    services: tuple[str, ...]
+    components: tuple[str, ...]
     statuses: tuple[str, ...]
     share: float
     without_statuses: float
     seconds: float
 
 
-def coverage(spans: Sequence[Span], request: str, end: int) -> Coverage | None:
+def coverage(spans: Sequence[Span], request: str, end: int, start: int | None = None) -> Coverage | None:
     """Judge the spans of ``request`` from its arrival until ``end``; ``None`` when it has none.
 
     Args:
         spans: All that is known.
         request: The request's ID.
         end: When the session had the status in question, nanoseconds since the epoch.
+        start: When the request was sent, for one whose own span may be lost; by default that span's beginning.
     """
     own = [span for span in spans if span.attributes.get(ATTRIBUTE_REQUEST_ID) == request]
     servers = [span for span in own if span.kind == "server"]
     if not servers:
         return None
     first = min(servers, key=lambda span: span.start_ns)
-    rest = [span for span in own if span is not first and span.start_ns >= first.start_ns]
-    shared = {span.trace_id for span in own if not span.parent_span_id and len(span.links) > 1}
+    if start is None:
+        start = first.start_ns
+        rest = [span for span in own if span is not first and span.start_ns >= start]
+    else:
+        rest = [span for span in own if span.kind != "server" and component_of(span) != _CLIENT]
     statuses = sorted((span for span in rest if _is_status(span)), key=lambda span: span.start_ns)
     return Coverage(
-        traces=len({span.trace_id for span in own} - shared),
+        traces=len({span.trace_id for span in own}),
         spans=len(own),
-        services=tuple(sorted({span.service for span in own})),
+        components=tuple(sorted({component_of(span) for span in own})),
         statuses=tuple(str(span.attributes[ATTRIBUTE_SESSION_STATUS]) for span in statuses),
-        share=covered(rest, first.start_ns, end),
-        without_statuses=covered([span for span in rest if not _is_status(span)], first.start_ns, end),
-        seconds=(end - first.start_ns) / 1e9,
+        share=covered(rest, start, end),
+        without_statuses=covered([span for span in rest if not _is_status(span)], start, end),
+        seconds=(end - start) / 1e9,
     )
 
 
@@ -67,16 +73,6 @@ def covered(spans: Sequence[Span], start: int, end: int) -> float:
             total += stop - begin
             reached = stop
     return total / (end - start) if end > start else 1.0
-
-
-def strangers(spans: Sequence[Span], session: str, requests: Sequence[str]) -> list[Span]:
-    """The spans about ``session`` whose request ID is none of ``requests``, and those in whose trace another's is."""
-    return [
-        span
-        for span in spans
-        if span.attributes.get(ATTRIBUTE_SESSION_ID) == session
-        and span.attributes.get(ATTRIBUTE_REQUEST_ID) not in requests
-    ]
 
 
 def _is_status(span: Span) -> bool:

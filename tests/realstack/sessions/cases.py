@@ -1,0 +1,172 @@
+# Copyright The otel-backendai Authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""What sessions go through on a stack that runs: each case drives, looks, and says what came out."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from statistics import median
+
+from tests.realstack.matrix.observation import Observation, component_of
+from tests.realstack.matrix.reading import observe
+from tests.realstack.matrix.sentences import some
+from tests.realstack.sessions.coverage import Coverage
+from tests.realstack.sessions.driving import drive_and_observe, restart_of_the_manager
+from tests.realstack.sessions.idle import noise_problems, spans_by_component
+from tests.realstack.sessions.judging import (
+    CREATION,
+    END,
+    figures_of,
+    lines_about,
+    nameless_lines,
+    nameless_records,
+    strange_lines,
+    strange_spans,
+    trace_problems,
+)
+from tests.realstack.sessions.made import Made
+from tests.realstack.sessions.outcome import Outcome
+from tests.realstack.sessions.processes import is_split
+from tests.realstack.stack.control import components, relaunch
+from tests.realstack.stack.settings import Stack
+
+_TOGETHER = 10
+_IDLE_SECONDS = 60
+# Exporters send every second; what the scenario before left behind has arrived after this.
+_SETTLED = 10
+# Sessions at once, and how often, until one of them is created by one worker and scheduled by the other.
+_SPLIT_COUNT = 4
+_SPLIT_ROUNDS = 4
+
+# The part of a trace that every release has, and what the app's start adds to it.
+_ALWAYS = ["manager", "agent"]
+_PROXIES = ("proxy-coordinator", "proxy-worker")
+
+
+def one_session(stack: Stack) -> Outcome:
+    """A session to RUNNING, an app of it where a release has an app-proxy, and its end."""
+    proxies = [name for name in components(stack) if name in _PROXIES]
+    made, seen = drive_and_observe(stack, *(["--app"] if proxies else []))
+    (one,) = made
+    problems = [f"the app's start failed: {step}" for step in one.failed]
+    creation, end = figures_of(seen.spans, one, CREATION), figures_of(seen.spans, one, END)
+    problems += trace_problems(creation, CREATION, [*_ALWAYS, *proxies])
+    problems += trace_problems(end, END, _ALWAYS)
+    problems += _shared_problems(made, seen)
+    about, nameless = lines_about(seen.lines["agent"], one), nameless_lines(seen.lines["agent"], one)
+    rows = {
+        "until RUNNING": _time(creation),
+        "covered": _share(creation),
+        "statuses": ", ".join(creation.statuses) if creation else "",
+        "components": ", ".join(creation.components) if creation else "",
+        "until TERMINATED": _time(end),
+        "covered until then": _share(end),
+        "lines of the agent about it, with its ID": f"{len(about) - len(nameless)} of {len(about)}",
+    }
+    return Outcome(stack.release, "one session", rows, problems)
+
+
+def together(stack: Stack) -> Outcome:
+    """Ten sessions of ten requests at once: those that do not fit wait until others have ended."""
+    made, seen = drive_and_observe(stack, "--count", str(_TOGETHER))
+    problems = _shared_problems(made, seen)
+    problems += some(
+        f"{one.session}: {problem}"
+        for one in made
+        for status in (CREATION, END)
+        for problem in trace_problems(figures_of(seen.spans, one, status), status, _ALWAYS)
+    )
+    rows = {
+        "traces": str(sum(figures.traces for figures in _all_figures(made, seen, CREATION))),
+        "least covered until RUNNING": _least(_all_figures(made, seen, CREATION)),
+        "least covered until TERMINATED": _least(_all_figures(made, seen, END)),
+    }
+    return Outcome(stack.release, "ten sessions at once", rows, problems)
+
+
+def idle(stack: Stack) -> Outcome:
+    """Nobody asks for anything, for a minute."""
+    time.sleep(_SETTLED)
+    start = time.time()
+    time.sleep(_IDLE_SECONDS)
+    end = time.time()
+    time.sleep(_SETTLED)
+    spans = observe(stack.desk_url, [], start, stack.directory / "log").spans
+    counted = spans_by_component(spans, int(start * 1e9), int(end * 1e9))
+    text = ", ".join(f"{name} {number}" for name, number in counted.items())
+    rows = {"spans in a minute": f"{sum(counted.values())}" + (f" ({text})" if text else "")}
+    return Outcome(stack.release, "an idle stack", rows, noise_problems(counted, end - start))
+
+
+def killed(stack: Stack) -> Outcome:
+    """The manager is killed and started again right after the creation was answered; what it had not sent is lost."""
+    made, seen = drive_and_observe(stack, "--interlude", restart_of_the_manager(stack))
+    (one,) = made
+    creation = figures_of(seen.spans, one, CREATION, killed=True)
+    problems = [*trace_problems(creation, CREATION, _ALWAYS), *_shared_problems(made, seen)]
+    rows = {"until RUNNING, killed": _time(creation), "covered, killed": _share(creation)}
+    return Outcome(stack.release, "manager killed before RUNNING", rows, problems)
+
+
+def two_workers(stack: Stack) -> Outcome:
+    """Two worker processes of the manager, until one creates a session whose kernels the other asks an agent for."""
+    relaunch(stack, components(stack), {"REALSTACK_MANAGER_PROCS": "2"})
+    problems: list[str] = []
+    total, split = 0, 0
+    for _ in range(_SPLIT_ROUNDS):
+        made, seen = drive_and_observe(stack, "--count", str(_SPLIT_COUNT))
+        total += len(made)
+        split += sum(is_split(seen.spans, one) for one in made)
+        problems += _shared_problems(made, seen)
+        problems += some(
+            f"{one.session}: {problem}"
+            for one in made
+            for problem in trace_problems(figures_of(seen.spans, one, CREATION), CREATION, _ALWAYS)
+        )
+        if split:
+            break
+    if not split:
+        problems.append(f"none of {total} sessions was created by one worker and scheduled by the other")
+    rows = {"created by one, scheduled by the other": f"{split} of {total}"}
+    return Outcome(stack.release, "two manager workers", rows, problems)
+
+
+def _shared_problems(made: Sequence[Made], seen: Observation) -> list[str]:
+    """What no session may have, whatever it goes through: spans and lines of another, lines of the agent of nobody."""
+    nameless = some(line[:200] for one in made for line in nameless_lines(seen.lines["agent"], one))
+    records = [record for record in seen.logs if component_of(record) == "agent"]
+    unnamed = some(text[:200] for one in made for text in nameless_records(records, one))
+    return [
+        *strange_spans(seen.spans, made),
+        *strange_lines(seen.lines, made),
+        *(f"a line of the agent without the ID: {line}" for line in nameless),
+        *(f"a record of the agent without the ID: {text}" for text in unnamed),
+    ]
+
+
+def _all_figures(made: Sequence[Made], seen: Observation, status: str) -> list[Coverage]:
+    return [figures for one in made if (figures := figures_of(seen.spans, one, status)) is not None]
+
+
+def _least(figures: Sequence[Coverage]) -> str:
+    shares = [one.share for one in figures]
+    return f"{min(shares):.1%} (median {median(shares):.1%})" if shares else "no trace"
+
+
+def _time(figures: Coverage | None) -> str:
+    return f"{figures.seconds:.2f} s, {figures.spans} spans" if figures else "no trace"
+
+
+def _share(figures: Coverage | None) -> str:
+    return f"{figures.share:.1%} ({figures.without_statuses:.1%})" if figures else "no trace"
+
+
+Case = Callable[[Stack], Outcome]
+# In this order: the later ones start components anew.
+CASES: Mapping[str, Case] = {
+    "one": one_session,
+    "ten": together,
+    "idle": idle,
+    "killed": killed,
+    "workers": two_workers,
+}

@@ -1,0 +1,126 @@
+# Copyright The otel-backendai Authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""What the traces and the log lines of sessions have to show; data in, sentences out, none when all is well."""
+
+from collections.abc import Mapping, Sequence
+
+from otel_backendai.desk.model import LogLine, Span
+from otel_backendai.names import ATTRIBUTE_SESSION_ID, ATTRIBUTE_SESSION_NEXT_STATUS
+from tests.realstack.matrix.observation import component_of, named, request_id_of
+from tests.realstack.matrix.sentences import some
+from tests.realstack.sessions.coverage import Coverage, coverage
+from tests.realstack.sessions.made import Made
+
+# The part of a creation's or an end's time that spans other than the request's own have to cover.
+LEAST_SHARE = 0.95
+
+CREATION, END = "RUNNING", "TERMINATED"
+
+# A timer's run over all kernels, which names one that is not ready; the run's own request ID is the right one there.
+_OF_A_TIMER = "ai.backend.agent.stats"
+
+
+def reached(spans: Sequence[Span], one: Made, status: str) -> int:
+    """When the session got to ``status``, in nanoseconds: by its status spans, else by the poll that saw it first."""
+    ends = [
+        span.end_ns
+        for span in spans
+        if span.attributes.get(ATTRIBUTE_SESSION_ID) == one.session
+        and span.attributes.get(ATTRIBUTE_SESSION_NEXT_STATUS) == status
+    ]
+    seen_at = one.running_at if status == CREATION else one.terminated_at
+    return min(ends, default=int(seen_at * 1e9))
+
+
+def figures_of(spans: Sequence[Span], one: Made, status: str, *, killed: bool = False) -> Coverage | None:
+    """The figures of its creation (``RUNNING``) or of its end (``TERMINATED``); ``None`` without a trace.
+
+    Args:
+        spans: All that is known.
+        one: The session.
+        status: Where it ends.
+        killed: Whether the manager was killed during its creation, and the request's own span is lost.
+    """
+    request = one.created if status == CREATION else one.destroyed
+    start = int(one.posted_at * 1e9) if killed and status == CREATION else None
+    return coverage(spans, request, reached(spans, one, status), start)
+
+
+def trace_problems(figures: Coverage | None, status: str, components: Sequence[str]) -> list[str]:
+    """What is wrong with the trace of a creation or an end.
+
+    Args:
+        figures: Those of :func:`figures_of`.
+        status: Where it ends.
+        components: Which have to be in it.
+    """
+    if figures is None:
+        return [f"no trace until {status}"]
+    problems = []
+    if figures.traces != 1:
+        problems.append(f"{figures.traces} traces until {status}")
+    if figures.share < LEAST_SHARE:
+        problems.append(f"{figures.share:.1%} covered until {status}")
+    missing = [name for name in components if name not in figures.components]
+    return problems + ([f"no span of {', '.join(missing)} until {status}"] if missing else [])
+
+
+def strange_spans(spans: Sequence[Span], made: Sequence[Made]) -> list[str]:
+    """Spans of one session's requests that are about another one, or in a trace of another one's requests.
+
+    What was done for several of them at once is nobody's: it is under none of their request IDs.
+    """
+    owners = {request: one for one in made for request in one.requests}
+    by_name = {name: one for one in made for name in (one.session, *one.names)}
+    home: dict[str, str] = {}
+    problems = []
+    for span in spans:
+        request = request_id_of(span)
+        about = {by_name[value].session for value in map(str, span.attributes.values()) if value in by_name}
+        if request not in owners:
+            problems += [f"{_said(span)} is about {name} without its request ID" for name in about]
+            continue
+        problems += [
+            f"{_said(span)} is about {name} under a request of {owners[request].session}"
+            for name in about - {owners[request].session}
+        ]
+        if home.setdefault(span.trace_id, request) != request:
+            problems.append(f"{_said(span)} is in a trace of another request")
+    return some(problems)
+
+
+def strange_lines(lines: Mapping[str, Sequence[str]], made: Sequence[Made]) -> list[str]:
+    """Log lines about a session under a request ID of another one, by component."""
+    problems = []
+    for component, text in lines.items():
+        for line in text:
+            about = [one for one in made if _is_about(line, one)]
+            carried = [one for one in made if any(request in line for request in one.requests)]
+            if about and any(one not in about for one in carried):
+                problems.append(f"{component} says of {about[0].session} under another's request ID: {line[:160]}")
+    return some(problems)
+
+
+def lines_about(lines: Sequence[str], one: Made) -> list[str]:
+    """Those of a component's log lines that name the session, a kernel or a container of it, and are no timer's."""
+    return [line for line in lines if _is_about(line, one) and f" {_OF_A_TIMER} " not in line]
+
+
+def nameless_lines(lines: Sequence[str], one: Made) -> list[str]:
+    """Those lines about the session that carry no request ID of it."""
+    return [line for line in lines_about(lines, one) if not any(request in line for request in one.requests)]
+
+
+def nameless_records(records: Sequence[LogLine], one: Made) -> list[str]:
+    """Log records at the receiver that are about the session and carry no request ID of it, by their text."""
+    about = [record for record in records if _is_about(record.body, one) and record.logger != _OF_A_TIMER]
+    return [record.body for record in about if named(record) not in one.requests]
+
+
+def _is_about(line: str, one: Made) -> bool:
+    return any(name in line for name in (one.session, *one.names))
+
+
+def _said(span: Span) -> str:
+    return f"{component_of(span)}: {span.kind} {span.name}"

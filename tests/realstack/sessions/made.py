@@ -1,0 +1,49 @@
+# Copyright The otel-backendai Authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""What the client tells of a session that it made and ended."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """One session, from its creation to its end.
+
+    Attributes:
+        session: Its ID.
+        created: The request ID under which it was created.
+        destroyed: The one under which it was destroyed.
+        posted_at: When the creation was asked for, seconds since the epoch.
+        post_seconds: How long the answer took.
+        running_at: When a poll first saw it RUNNING; ``terminated_at`` TERMINATED.
+        names: What else components call it by: the IDs of its kernels and of their containers.
+        failed: Steps of the app's start that failed, if one was asked for.
+    """
+
+    session: str
+    created: str
+    destroyed: str
+    posted_at: float = 0.0
+    post_seconds: float = 0.0
+    running_at: float = 0.0
+    terminated_at: float = 0.0
+    names: Sequence[str] = ()
+    failed: Sequence[str] = ()
+
+    @property
+    def requests(self) -> tuple[str, str]:
+        """The IDs of its two requests."""
+        return self.created, self.destroyed
+
+    @property
+    def seconds(self) -> float:
+        """From the creation's request to RUNNING, as the client saw it."""
+        return self.running_at - self.posted_at
+
+
+def made_of(told: Mapping[str, Any]) -> Made:
+    """Read what ``drive_sessions.py`` tells of one session."""
+    return Made(session=told["id"], **{name: value for name, value in told.items() if name != "id"})

@@ -1,0 +1,85 @@
+# Copyright The otel-backendai Authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""The cases that start a stack's components in another way: behind a Redis of ours, and without the plugin."""
+
+import time
+from collections.abc import Sequence
+from statistics import median
+
+from otel_backendai.desk.model import Span
+from tests.realstack.matrix.reading import log_lines
+from tests.realstack.sessions.alone import read_sink, share_alone
+from tests.realstack.sessions.driving import drive, drive_and_observe
+from tests.realstack.sessions.judging import CREATION, figures_of, trace_problems
+from tests.realstack.sessions.keyed_redis import DELAY, KeyedRedis, keyed_redis
+from tests.realstack.sessions.made import Made
+from tests.realstack.sessions.outcome import Outcome
+from tests.realstack.sessions.redis_judging import complaint_problems, complaints, time_problems
+from tests.realstack.stack.control import components, relaunch
+from tests.realstack.stack.settings import Stack
+
+# From the base; of the ports that nobody has (README.md).
+_PORT_REDIS, _PORT_HIDDEN = 1, 19
+_COUNT = "3"
+# Backend.AI's own tracing, to the gRPC port of the sink.
+_OTEL = {"REALSTACK_OTEL": "1", "REALSTACK_SINK": "1"}
+_EXPORTED = 10
+
+
+def bad_redis(stack: Stack) -> Outcome:
+    """Redis takes 2 s for an answer about our keys, then refuses them; the session must not feel it."""
+    with keyed_redis(stack.port_base + _PORT_REDIS, stack.port_base + _PORT_HIDDEN) as keyed:
+        relaunch(stack, components(stack))
+        drive(stack)  # what is done only once after a start
+        before = drive(stack, "--count", _COUNT)
+        keyed.delay = DELAY
+        slow, seen = drive_and_observe(stack, "--count", _COUNT)
+        problems = _trace_problems(seen.spans, slow)
+        keyed.delay = 0.0
+        keyed.refuse()
+        refused, seen = drive_and_observe(stack, "--count", _COUNT)
+        problems += _trace_problems(seen.spans, refused)
+        keyed.allow()
+        problems += _evidence(keyed, before, refused)
+    problems += [*time_problems("slow", before, slow), *time_problems("refusing", before, refused)]
+    said = 0
+    for name, lines in log_lines(stack.directory / "log").items():
+        problems += [f"{name}: {problem}" for problem in complaint_problems(lines)]
+        said += complaints(lines)
+    rows = {
+        "as always: answer, RUNNING": _times(before),
+        "slow": _times(slow),
+        "refusing": _times(refused),
+        "lines about it in all logs": str(said),
+    }
+    return Outcome(stack.release, "Redis slow or refusing", rows, problems)
+
+
+def _trace_problems(spans: Sequence[Span], made: Sequence[Made]) -> list[str]:
+    figures = [figures_of(spans, one, CREATION) for one in made]
+    return [problem for one in figures for problem in trace_problems(one, CREATION, ["manager", "agent"])]
+
+
+def _evidence(keyed: KeyedRedis, before: list[Made], refused: list[Made]) -> list[str]:
+    """What shows that Redis was what it is called."""
+    problems = [] if keyed.held_back else ["no command on our keys was held back"]
+    problems += [f"{one.session} was kept by a Redis that refuses" for one in refused if keyed.has(one.session)]
+    return problems + [f"{one.session} was not kept" for one in before if not keyed.has(one.session)]
+
+
+def _times(made: list[Made]) -> str:
+    return f"{median(one.post_seconds for one in made):.2f} s, {median(one.seconds for one in made):.2f} s"
+
+
+def release_alone(stack: Stack) -> Outcome:
+    """The release without the plugin, with all of its own tracing on."""
+    relaunch(stack, [], _OTEL)
+    row, case = "covered by the release alone", "without the plugin"
+    if "[otel]" not in (stack.directory / "conf" / "manager.toml").read_text():
+        return Outcome(stack.release, case, {row: "no tracing of its own"})
+    since = time.time_ns()
+    (one,) = drive(stack, plugin=False)
+    time.sleep(_EXPORTED)
+    share, count = share_alone(read_sink(stack.directory / "otlp.jsonl", since), one)
+    return Outcome(stack.release, case, {row: f"{share:.1%}, {count} spans"})

@@ -1,0 +1,310 @@
+# Copyright The otel-backendai Authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""The judgement behind `make test-sessions`: what sessions have to show, and what turns a case red."""
+
+import json
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import redis
+
+from otel_backendai.desk.model import AttributeValue, LogLine, Span
+from otel_backendai.names import (
+    ATTRIBUTE_KERNEL_ID,
+    ATTRIBUTE_REQUEST_ID,
+    ATTRIBUTE_SESSION_ID,
+    ATTRIBUTE_SESSION_NEXT_STATUS,
+    LOG_REQUEST_ID,
+    SESSION_KEY_PREFIX,
+)
+from tests.realstack.sessions.alone import read_sink, share_alone
+from tests.realstack.sessions.idle import noise_problems, spans_by_component
+from tests.realstack.sessions.judging import (
+    CREATION,
+    END,
+    figures_of,
+    lines_about,
+    nameless_lines,
+    nameless_records,
+    strange_lines,
+    strange_spans,
+    trace_problems,
+)
+from tests.realstack.sessions.keyed_redis import keyed_redis
+from tests.realstack.sessions.made import Made, made_of
+from tests.realstack.sessions.outcome import Outcome, merged, read_outcomes, write_outcomes
+from tests.realstack.sessions.processes import is_split
+from tests.realstack.sessions.redis_judging import complaint_problems, complaints, time_problems
+from tests.realstack.sessions.report import section
+
+_SECOND = 1_000_000_000
+ONE = Made("session-1", "created-1", "destroyed-1", 0.0, 0.2, 10.0, 15.0, ("kernel-1", "c0ffee1"))
+TWO = Made("session-2", "created-2", "destroyed-2", 0.0, 0.2, 10.0, 15.0, ("kernel-2", "c0ffee2"))
+
+
+def span(name: str, start: float, end: float, **changes: object) -> Span:
+    """A span of the first session's creation between two seconds, in the manager."""
+    made = Span(
+        trace_id="trace-1",
+        span_id=f"{name}{start}",
+        parent_span_id="root",
+        name=name,
+        kind="internal",
+        start_ns=int(start * _SECOND),
+        end_ns=int(end * _SECOND),
+        service="backend.ai-manager",
+        attributes={ATTRIBUTE_REQUEST_ID: "created-1", ATTRIBUTE_SESSION_ID: "session-1"},
+    )
+    return replace(made, **changes)  # type: ignore[arg-type]  # names of fields
+
+
+def attributes(request: str, session: str = "session-1", **more: str) -> dict[str, AttributeValue]:
+    """Attributes of a span under ``request`` about ``session``."""
+    return {ATTRIBUTE_REQUEST_ID: request, ATTRIBUTE_SESSION_ID: session, **more}
+
+
+REACHED = attributes("created-1") | {ATTRIBUTE_SESSION_NEXT_STATUS: CREATION}
+GOOD = [
+    span("POST /session", 0, 0.2, kind="server", parent_span_id=""),
+    span("create session", 0, 1),
+    span("session CREATING", 1, 8, attributes=REACHED),
+    span("create_kernels", 2, 7, service="backend.ai-agent", kind="server"),
+]
+
+
+def problems(spans: list[Span], *, killed: bool = False) -> list[str]:
+    """What is wrong with the creation of the first session."""
+    return trace_problems(figures_of(spans, ONE, CREATION, killed=killed), CREATION, ["manager", "agent"])
+
+
+def test_a_good_creation() -> None:
+    """One trace, covered until the status that its spans tell of and not until the poll, with both components."""
+    assert problems(GOOD) == []
+    figures = figures_of(GOOD, ONE, CREATION)
+    assert figures is not None
+    assert (figures.share, figures.seconds, figures.components) == (1.0, 8.0, ("agent", "manager"))
+
+
+def test_what_turns_a_creation_red() -> None:
+    """A second trace, an unexplained second of eight, a component that is not in it, and no trace at all."""
+    assert problems([*GOOD, span("stray", 1, 2, trace_id="trace-2")]) == ["2 traces until RUNNING"]
+    short = [GOOD[0], span("create session", 0.5, 1), *GOOD[2:]]
+    assert problems(short) == ["93.8% covered until RUNNING"]
+    assert problems(GOOD[:3]) == ["no span of agent until RUNNING"]
+    assert problems([]) == ["no trace until RUNNING"]
+
+
+def test_a_killed_manager_is_judged_from_the_clients_request_on() -> None:
+    """The request's own span is lost, and what the later spans leave of the time is not forgiven."""
+    late = [*GOOD[2:], span("create session", 0.1, 1)]
+    assert problems(late, killed=True) == []
+    assert problems([GOOD[3], span("session CREATING", 4, 8, attributes=REACHED)], killed=True) == [
+        "50.0% covered until RUNNING"
+    ]
+    client = span("a session", 0, 9, service="client")
+    assert problems([client, *GOOD[3:], span("x", 4, 8, attributes=REACHED)], killed=True) != []
+
+
+def test_an_end_without_its_status_is_judged_by_the_poll() -> None:
+    """No span says when it was TERMINATED: the client's poll does."""
+    server = span("DELETE", 12, 13, kind="server", attributes=attributes("destroyed-1"))
+    work = span("destroy session", 12, 15, attributes=attributes("destroyed-1"), service="backend.ai-agent")
+    figures = figures_of([server, work], ONE, END)
+    assert figures is not None
+    assert (figures.seconds, trace_problems(figures, END, ["manager", "agent"])) == (3.0, [])
+
+
+def test_spans_of_another() -> None:
+    """A span about one session under another's request, in another's trace, or under nobody's."""
+    assert strange_spans(GOOD, [ONE, TWO]) == []
+    kernel = attributes("created-1", **{ATTRIBUTE_KERNEL_ID: "kernel-2"})
+    assert (
+        "is about session-2 under a request of session-1"
+        in strange_spans([span("x", 0, 1, attributes=kernel)], [ONE, TWO])[0]
+    )
+    other = span("y", 0, 1, attributes=attributes("created-2", "session-2"))
+    assert "trace of another request" in strange_spans([*GOOD, other], [ONE, TWO])[0]
+    nobodys = span("check_running", 0, 1, attributes=attributes("of-a-timer"), trace_id="trace-3")
+    assert "without its request ID" in strange_spans([nobodys], [ONE, TWO])[0]
+    assert strange_spans([span("z", 0, 1, attributes=attributes("of-a-timer", "session-9"))], [ONE, TWO]) == []
+
+
+def test_lines_of_another() -> None:
+    """A line about one session with the ID of another's request has leaked; one about both is both's."""
+    good = ["kernel-1 starts [request_id=created-1]", "session-1 and session-2 wait [request_id=created-2]", "tick"]
+    assert strange_lines({"agent": good}, [ONE, TWO]) == []
+    leaked = strange_lines({"manager": ["c0ffee1 ends [request_id=destroyed-2]"]}, [ONE, TWO])
+    assert leaked == ["manager says of session-1 under another's request ID: c0ffee1 ends [request_id=destroyed-2]"]
+
+
+def test_lines_of_nobody() -> None:
+    """A line that names the session, its kernel or its container, and no request of it."""
+    lines = ["session-1 [request_id=created-1]", "kernel-1 ends [request_id=destroyed-1]", "c0ffee1", "kernel-2"]
+    assert lines_about(lines, ONE) == lines[:3]
+    assert nameless_lines(lines, ONE) == ["c0ffee1"]
+    timers = (
+        "2026-11-24 03:08:08.698 WARNING ai.backend.agent.stats [7] no container for kernel kernel-1 [request_id=x]"
+    )
+    assert nameless_lines([timers], ONE) == []
+
+
+def test_records_of_nobody() -> None:
+    """What a receiver has is judged like the file: a record about the session carries the ID of one of its requests."""
+    made = [
+        LogLine(0, "INFO", "kernel-1 ends", "backend.ai-agent", attributes={LOG_REQUEST_ID: request})
+        for request in ("destroyed-1", "created-2", "")
+    ]
+    assert nameless_records(made[:1], ONE) == []
+    assert nameless_records(made, ONE) == ["kernel-1 ends", "kernel-1 ends"]
+    assert nameless_records(made, TWO) == []
+    assert nameless_records([replace(made[2], logger="ai.backend.agent.stats")], ONE) == []
+
+
+def test_noise() -> None:
+    """Thirty spans a minute are too many, whoever sends them; what ended before or after does not count."""
+    spans = [span("tick", 0, second) for second in range(1, 40)]
+    counted = spans_by_component(spans, 5 * _SECOND, 35 * _SECOND)
+    assert counted == {"manager": 30}
+    assert noise_problems(counted, 60) == ["30 spans a minute from an idle stack: manager 30"]
+    assert noise_problems({"manager": 29}, 60) == []
+    assert noise_problems({}, 60) == []
+
+
+def test_who_did_what() -> None:
+    """Split is a creation that one process served and whose kernels another one asked for."""
+    call = span("create_kernels", 1, 2, kind="client", resource={"process.pid": 2})
+    served = replace(GOOD[0], resource={"process.pid": 1})
+    assert is_split([served, call], ONE)
+    assert not is_split([served, replace(call, resource={"process.pid": 1})], ONE)
+    assert not is_split([served], ONE)
+    assert not is_split([call], ONE)
+
+
+def test_redis_costs_no_time() -> None:
+    """Half of what one answer takes is too much for the request; schedulers may tick by themselves."""
+    slow = replace(ONE, post_seconds=1.3)
+    assert time_problems("slow", [ONE], [replace(ONE, post_seconds=0.9, running_at=11.0)]) == []
+    assert time_problems("slow", [ONE], [slow]) == ["with Redis slow the answer to a creation took 1.1 s longer"]
+    late = replace(ONE, running_at=12.5)
+    assert time_problems("slow", [ONE], [late]) == ["with Redis slow a session was RUNNING 2.5 s later"]
+
+
+def complaint(second: int, process: int = 7) -> str:
+    """A line as the release's log has it."""
+    said = "Redis does not keep the traces of sessions for other processes: TimeoutError"
+    at = f"2026-11-24 02:{second // 60:02}:{second % 60:02}.500"
+    return f"{at} WARNING otel_backendai.hops.context_store [{process}] {said}"
+
+
+def test_one_complaint_a_minute() -> None:
+    """Each process may say it once a minute."""
+    lines = [complaint(0), "2026-11-24 02:00:01.000 INFO x [7] y", complaint(60), complaint(1, process=8)]
+    assert complaint_problems(lines) == []
+    assert complaints(lines) == 3
+    (problem,) = complaint_problems([complaint(0), complaint(30)])
+    assert problem.startswith("two complaints within 30 s")
+
+
+def test_what_the_client_tells() -> None:
+    """The report of `drive_sessions.py`, field by field."""
+    told = {"id": "s", "created": "a", "destroyed": "b", "posted_at": 1.0, "running_at": 4.0, "names": ["k"]}
+    one = made_of(told)
+    assert (one.session, one.requests, one.seconds, one.names) == ("s", ("a", "b"), 3.0, ["k"])
+
+
+def test_a_release_alone(tmp_path: Path) -> None:
+    """The trace of the request for a session is found by its time, and covers what its other spans cover."""
+    rows = [
+        {"name": "POST /session", "kind": 2, "trace": "t", "span": "1", "parent": None, "start": 0.05, "end": 0.2},
+        {"name": "SELECT", "kind": 3, "trace": "t", "span": "2", "parent": "1", "start": 0.05, "end": 0.15},
+        {"name": "GET /session", "kind": 2, "trace": "u", "span": "3", "parent": None, "start": 5, "end": 6},
+    ]
+    path = tmp_path / "otlp.jsonl"
+    lines = [
+        {**row, "signal": "span", "service": "manager", "start": row["start"] * _SECOND, "end": row["end"] * _SECOND}  # type: ignore[operator]
+        for row in rows
+    ]
+    path.write_text("\n".join(json.dumps(line) for line in [*lines, {"signal": "log"}]))
+    share, count = share_alone(read_sink(path, 0), replace(ONE, running_at=10.05))
+    assert (round(share, 3), count) == (0.01, 2)
+    assert share_alone(read_sink(path, _SECOND), ONE) == (0.0, 0)
+    assert read_sink(tmp_path / "absent", 0) == []
+
+
+def test_outcomes_are_kept(tmp_path: Path) -> None:
+    """A later run of the same case on the same release replaces it; the page shows all, and says what is red."""
+    path = tmp_path / "outcomes.json"
+    assert read_outcomes(path) == []
+    first = [Outcome("26.9.6", "one session", {"covered": "99.0%"}), Outcome("26.9.6", "idle", {}, ["noise"])]
+    write_outcomes(path, first)
+    later = [Outcome("26.9.6", "idle", {}), Outcome("23.9.10", "one session", {"covered": "90.0%"}, ["90.0% covered"])]
+    together = merged(read_outcomes(path), later)
+    text = section(together, "2026-11-24")
+    assert "|  | 26.9.6 | 23.9.10 |" in text
+    assert "| **one session** | green | red |" in text
+    assert "| covered | 99.0% | 90.0% |" in text
+    assert "| **idle** | green | - |" in text
+    assert "- **23.9.10, one session**: 90.0% covered" in text
+
+
+@pytest.fixture
+def redis_port() -> Iterator[int]:
+    """The port of a Redis server of our own."""
+    binary = shutil.which("redis-server")
+    assert binary, "redis-server is missing (Debian: apt-get install redis-server)"
+    port = free_port()
+    command = [binary, "--bind", "127.0.0.1", "--port", str(port), "--save", "", "--loglevel", "warning"]
+    process = subprocess.Popen(command)
+    try:
+        deadline = time.monotonic() + 30
+        while True:
+            try:
+                redis.Redis(port=port).ping()
+                break
+            except redis.ConnectionError:
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+        yield port
+    finally:
+        process.kill()
+        process.wait()
+
+
+def free_port() -> int:
+    """A port that nobody has at the moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def test_a_redis_that_is_bad_with_our_keys_alone(redis_port: int) -> None:
+    """Behind the proxy all works as before; held back and refused is what names our keys and nothing else."""
+    hidden = free_port()
+    with keyed_redis(redis_port, hidden) as keyed:
+        client = redis.Redis(port=redis_port, db=4)
+        client.set(SESSION_KEY_PREFIX + "a", "1")
+        client.set("otherwise", "2")
+        assert keyed.has("a")
+        assert keyed.held_back == 0
+        keyed.delay = 0.1
+        client.get("otherwise")
+        assert keyed.held_back == 0
+        client.get(SESSION_KEY_PREFIX + "a")
+        assert keyed.held_back == 1
+        keyed.delay = 0.0
+        keyed.refuse()
+        with pytest.raises(redis.exceptions.NoPermissionError):
+            client.set(SESSION_KEY_PREFIX + "b", "1")
+        for key in ("otherwise", "other", "otelx", "stats"):
+            client.set(key, "3")
+        keyed.allow()
+        assert not keyed.has("b")
+        client.close()
+    assert redis.Redis(port=redis_port, db=4).get("otherwise") == b"3"
