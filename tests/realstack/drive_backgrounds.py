@@ -6,11 +6,11 @@
 Requests that leave work behind, each in a span and under a request ID of its own, in the
 environment of a stack that runs; how far the work is, is asked for under other IDs.
 
-    opentelemetry-instrument python drive_backgrounds.py --report FILE
+    opentelemetry-instrument python drive_backgrounds.py --report FILE [--service]
 
 FILE gets {title: request ID}, as JSON: of a folder that is cloned and one that is deleted
-for ever, of a scan of a registry that does not exist, which fails, and of a model service
-that is made and ended.
+for ever, of a scan of a registry that does not exist, which fails, and if asked for of a
+model service that is made and ended.
 """
 
 from __future__ import annotations
@@ -117,7 +117,7 @@ async def _serve(api: release.AsyncSession, made: dict[str, str]) -> None:
     await _until(lambda: is_in("TERMINATED"))
 
 
-async def _drive(made: dict[str, str]) -> None:
+async def _drive(made: dict[str, str], with_service: bool) -> None:
     name = f"later-{uuid.uuid4().hex[:8]}"
     async with release.AsyncSession() as api:
         with bind_request_id():
@@ -137,15 +137,17 @@ async def _drive(made: dict[str, str]) -> None:
         await _until(is_gone)
         async with _named("rescan", made):
             await api.Image.rescan_images("cr.standin.local")
-        await _serve(api, made)
+        if with_service:
+            await _serve(api, made)
 
 
 if __name__ == "__main__":
     options = argparse.ArgumentParser()
     options.add_argument("--report", type=Path, required=True)
+    options.add_argument("--service", action="store_true")
     parsed = options.parse_args()
     requests: dict[str, str] = {}
     try:
-        asyncio.run(_drive(requests))
+        asyncio.run(_drive(requests, parsed.service))
     finally:
         parsed.report.write_text(json.dumps(requests))
