@@ -10,7 +10,7 @@ environment of a stack that runs; how far the work is, is asked for under other 
 
 FILE gets {title: request ID}, as JSON: of a folder that is cloned and one that is deleted
 for ever, of a scan of a registry that does not exist, which fails, and if asked for of a
-model service that is made and ended.
+model service that is made.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ from smoke import release  # type: ignore[import-not-found]  # beside it, where 
 
 from otel_backendai.api import bind_request_id
 
-_LIMIT = 100.0
+_LIMIT = 60.0
+_CONTROLLERS = 30.0
 # Of a service that a controller can start; nobody looks at what it serves.
 _DEFINITION = """
 models:
@@ -89,7 +90,7 @@ async def _serve(api: release.AsyncSession, made: dict[str, str]) -> None:
         await api.VFolder.create(name, usage_mode="model")
         await api.VFolder(name).upload([_definition(directory)], basedir=directory, show_progress=False)
     async with _named("service", made):
-        created = await api.Service.create(
+        await api.Service.create(
             release.IMAGE,
             name,
             1,
@@ -101,20 +102,8 @@ async def _serve(api: release.AsyncSession, made: dict[str, str]) -> None:
             scaling_group="default",
             model_mount_destination="/models",
         )
-    service = api.Service(uuid.UUID(created["endpoint_id"]))
-    sessions: set[str] = set()
-
-    async def is_served() -> bool:
-        sessions.update(route["session_id"] for route in (await service.info())["active_routes"] if route["session_id"])
-        return bool(sessions) and await is_in("RUNNING")
-
-    async def is_in(status: str) -> bool:
-        return all([(await release.session_row(session)).get("status") == status for session in sessions])
-
-    await _until(is_served)
-    async with _named("service end", made):
-        await service.delete()
-    await _until(lambda: is_in("TERMINATED"))
+    # Nothing tells how far a controller is whose replica nobody can reach; its timers are due by then.
+    await asyncio.sleep(_CONTROLLERS)
 
 
 async def _drive(made: dict[str, str], with_service: bool) -> None:
