@@ -98,8 +98,9 @@ def _see(endpoint: Any) -> None:
             _endpoints.put(session, text)
 
 
-@HOP.wraps("ai.backend.manager.registry", "AgentRegistry.destroy_session")
-def _wrap_destroy(original: Coroutine) -> Coroutine:
+def wrap_destroy_session(original: Coroutine) -> Coroutine:
+    """A replica that the scheduler ends belongs to who changed its endpoint last; around the registry's method."""
+
     @functools.wraps(original)
     async def destroy(self: Any, session: Any, *args: Any, **kwargs: Any) -> Any:
         if HOP.active and deferred.is_shared(context_api.get_current()):

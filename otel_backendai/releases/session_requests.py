@@ -23,6 +23,7 @@ from otel_backendai.hops.background import function_name
 from otel_backendai.hops.deferred import HOP
 from otel_backendai.hops.span_scope import SpanScope
 from otel_backendai.names import ATTRIBUTE_REQUEST_ID, CODE_FUNCTION_NAME
+from otel_backendai.releases.model_services_dispatcher import wrap_destroy_session
 
 Coroutine = Callable[..., Awaitable[Any]]
 
@@ -87,7 +88,14 @@ def _inside(name: str) -> Callable[[Coroutine], Coroutine]:
 
 HOP.wraps(_REGISTRY, "AgentRegistry.create_session")(_inside("create session"))
 HOP.wraps(_REGISTRY, "AgentRegistry.create_cluster")(_inside("create session"))
-HOP.wraps(_REGISTRY, "AgentRegistry.destroy_session")(_inside("destroy session"))
+
+
+@HOP.wraps(_REGISTRY, "AgentRegistry.destroy_session")
+def _wrap_destroy(original: Coroutine) -> Coroutine:
+    # A hop wraps a target once, so both that know something of it are here.
+    return wrap_destroy_session(_inside("destroy session")(original))
+
+
 # 25.15 and later; their creation comes to the registry.
 HOP.wraps("ai.backend.manager.services.session.service", "SessionService.destroy_session")(_inside("destroy session"))
 

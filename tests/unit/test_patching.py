@@ -317,6 +317,20 @@ def test_every_hop_restores_every_original(hop: Hop) -> None:
         assert propagate.get_global_textmap() is propagator
 
 
+def test_no_hop_declares_a_target_twice() -> None:
+    """A hop wraps a target once: of two declarations the second would be left out without a word."""
+    code = """
+from collections import Counter
+from otel_backendai import instrumentors
+for kind in instrumentors.BY_NAME.values():
+    declared = Counter((target.module, target.path) for target in kind().hop._targets)
+    print(kind.__name__, bool(declared), [target for target, times in declared.items() if times > 1])
+"""
+    lines = output_of(code).splitlines()
+    assert lines
+    assert [line for line in lines if not line.endswith(" True []")] == []
+
+
 def test_the_guard_of_contribs_middleware_restores_it() -> None:
     """The same for what stands before contrib's HTTP server instrumentor."""
     module = importlib.import_module(contrib_server.MODULE)
