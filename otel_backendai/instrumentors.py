@@ -148,6 +148,7 @@ class DeferredInstrumentor(_HopInstrumentor):
             redis_address,
             scheduling,
             scheduling_records,
+            session_waits,
         )
 
         return HOP

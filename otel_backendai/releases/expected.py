@@ -82,6 +82,7 @@ TARGETS: tuple[tuple[str, str], ...] = (
     ("ai.backend.manager.clients.agent.pool", "AgentClientPool._check_all_health"),
     ("ai.backend.manager.registry", "AgentRegistry.create_cluster"),
     ("ai.backend.manager.registry", "AgentRegistry.create_session"),
+    ("ai.backend.manager.repositories.scheduler.repository", "SchedulerRepository.allocate_sessions"),
     ("ai.backend.manager.repositories.scheduler.repository", "SchedulerRepository.enqueue_session_from_spec"),
     ("ai.backend.manager.repositories.scheduler.repository", "SchedulerRepository.mark_sessions_terminating"),
     ("ai.backend.manager.sokovan.recorder.pool", "RecordPool.__init__"),
@@ -89,6 +90,10 @@ TARGETS: tuple[tuple[str, str], ...] = (
     ("ai.backend.manager.sokovan.scheduler.coordinator", "ScheduleCoordinator._execute_single_hook"),
     ("ai.backend.manager.sokovan.scheduler.coordinator", "ScheduleCoordinator.process_if_needed"),
     ("ai.backend.manager.sokovan.scheduler.coordinator", "ScheduleCoordinator.process_schedule"),
+    (
+        "ai.backend.manager.sokovan.scheduler.handlers.lifecycle.schedule_sessions",
+        "ScheduleSessionsLifecycleHandler.execute",
+    ),
     ("ai.backend.manager.sokovan.scheduler.launcher.launcher", "SessionLauncher._start_single_session"),
     ("ai.backend.manager.sokovan.scheduler.launcher.launcher", "SessionLauncher._trigger_image_pulling_for_sessions"),
     ("ai.backend.web.clients.endpoint_pool.pool", "HealthyEndpointPool._check_all_health"),

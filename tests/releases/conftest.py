@@ -19,7 +19,7 @@ from opentelemetry import propagate, trace
 
 from otel_backendai import guard, instrumentors
 from otel_backendai.hops import deferred
-from otel_backendai.releases import scheduling_records
+from otel_backendai.releases import scheduling_records, session_waits
 from tests.conftest import Telemetry
 from tests.releases.bus import Bus, open_bus
 
@@ -70,6 +70,7 @@ def recorded(_provider: Telemetry, monkeypatch: pytest.MonkeyPatch) -> Iterator[
     monkeypatch.setattr(guard, "strict", True)
     monkeypatch.setattr(deferred, "sessions", deferred.Sessions(deferred.DEFAULT_LIMIT, deferred.DEFAULT_TTL))
     scheduling_records.forget()
+    session_waits.forget()
     _provider.exporter.clear()
     propagator, before = propagate.get_global_textmap(), context_api.get_current()
     yield _provider
