@@ -52,9 +52,9 @@ def main() -> None:
     sys.exit(0 if verdicts and all(verdicts) else 1)
 
 
-def restart_of(stack: Stack) -> str:
-    """The command that kills the manager, with all of its workers and no chance to finish, and starts it again."""
-    pid_file = shlex.quote(str(stack.directory / "run" / "manager.pid"))
+def restart_of(stack: Stack, component: str = "manager") -> str:
+    """The command that kills a component, with all of its workers and no chance to finish, and starts it again."""
+    pid_file = shlex.quote(str(stack.directory / "run" / f"{component}.pid"))
     up = [sys.executable, "-m", "tests.realstack.stack", "up", stack.release, "--dir", str(stack.directory)]
     # The stack's components must not take themselves for the client, in whose environment this runs.
     unset = "env -u OTEL_SERVICE_NAME -u OTEL_BACKENDAI_COMPONENT -u OTEL_BACKENDAI_PEERS"
