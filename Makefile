@@ -20,8 +20,8 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 CONSTRAIN := $(if $(CONSTRAINTS),-c $(CONSTRAINTS))
 
-.PHONY: help demo test check format bench picture jaeger-picture backends test-backends resolve test-trains scale-out \
-	stack stack-down test-releases test-sessions test-wheels bench-releases test-mixed wheel clean
+.PHONY: help demo test check format bench picture jaeger-picture session-picture failing-sessions backends test-backends \
+	resolve test-trains scale-out stack stack-down test-releases test-sessions test-wheels bench-releases test-mixed wheel clean
 
 help:
 	@echo "make demo           start the example cluster, run its flows, print what was seen"
@@ -42,6 +42,8 @@ help:
 	@echo "make test-mixed     RELEASE=$(RELEASE) with the plugin in some components only, into docs/compatibility.md too"
 	@echo "make bench-releases the same scenario without and with the plugin, as ratios of time: RELEASES=\"26.9.6 23.9.10\""
 	@echo "make picture        docs/request.png: the desk's page of one request (needs Chromium)"
+	@echo "make session-picture docs/session.png: a session made by RELEASE=$(RELEASE), without the plugin and with it (needs Chromium)"
+	@echo "make failing-sessions docs/failing-session.md: what trace says of sessions that do not get on: RELEASES=\"26.9.6 23.9.10\""
 	@echo "make jaeger-picture docs/jaeger-*.png: the same in Jaeger's own pages (needs Chromium, Go, and JAEGER_UI=DIR:"
 	@echo "                    what a build of jaegertracing/jaeger-ui made; v1.76.0 fits)"
 
@@ -77,6 +79,13 @@ picture: $(INSTALLED)
 jaeger-picture: $(INSTALLED)
 	$(if $(JAEGER_UI),,$(error JAEGER_UI is not set: the directory that a build of jaegertracing/jaeger-ui made))
 	binaries=$$(backends/build.sh) && $(BIN)/python -m tools.jaeger_picture "$$binaries" "$(JAEGER_UI)" docs
+
+session-picture: $(INSTALLED)
+	@$(BIN)/python -m tools.session_picture "$(RELEASE)" docs/session.png $(if $(STACK_DIR),--dir "$(STACK_DIR)")
+
+failing-sessions: $(INSTALLED)
+	@$(BIN)/python -m tests.realstack.failing_sessions $(or $(RELEASES),26.9.6 23.9.10) --case broken --case never --page docs/failing-session.md \
+		$(if $(STACK_DIR),--dir "$(STACK_DIR)")
 
 backends:
 	@backends/build.sh

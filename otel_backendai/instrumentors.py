@@ -161,6 +161,7 @@ class DeferredInstrumentor(_HopInstrumentor):
             scheduling_records,
             session_listings,
             session_requests,
+            session_waits,
             tokens,
         )
 

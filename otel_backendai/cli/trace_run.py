@@ -131,9 +131,10 @@ def _new_items(answer: Answer, seen: set[int]) -> list[Span | LogLine]:
 
 def _text(stdout: TextIO) -> TraceText:
     if not stdout.isatty():
-        return TraceText(_WIDTH_WITHOUT_TERMINAL, colour=False)
+        return TraceText(_WIDTH_WITHOUT_TERMINAL, colour=False, now_ns=time.time_ns())
     colour = not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-    return TraceText(shutil.get_terminal_size((_WIDTH_WITHOUT_TERMINAL, 24)).columns, colour=colour)
+    columns = shutil.get_terminal_size((_WIDTH_WITHOUT_TERMINAL, 24)).columns
+    return TraceText(columns, colour=colour, now_ns=time.time_ns())
 
 
 def _nothing_found(options: TraceOptions, source: TraceSource, answer: Answer) -> str:

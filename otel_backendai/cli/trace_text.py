@@ -17,6 +17,7 @@ import click
 from otel_backendai.cli.terminal_text import fit, printable, width
 from otel_backendai.cli.trace_components import Components
 from otel_backendai.cli.trace_source import Answer
+from otel_backendai.cli.trace_statuses import Waits
 from otel_backendai.cli.trace_tree import MissingParent, Row, duration_us, missing_parents, start_us, tree_rows
 from otel_backendai.desk.model import LogLine, Span
 
@@ -32,6 +33,7 @@ _PLAIN: dict[str, Any] = {}
 _BOLD: dict[str, Any] = {"bold": True}
 _FAINT: dict[str, Any] = {"dim": True}
 _BAD: dict[str, Any] = {"fg": "red", "bold": True}
+_WAIT: dict[str, Any] = {"fg": "yellow"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,19 +44,24 @@ class Axis:
     length_us: int
     cells: int
 
-    def bar(self, span: Span) -> str:
-        """The place of ``span`` on the axis; at least one cell."""
+    def bar(self, span: Span, *, is_open: bool = False) -> str:
+        """The place of ``span`` on the axis; at least one cell. One that ``is_open`` goes on, paler, to the end."""
         scale = self.cells / max(1, self.length_us)
         first = min(int((start_us(span) - self.start_us) * scale), self.cells - 1)
-        return " " * first + "█" * max(1, min(round(duration_us(span) * scale), self.cells - first))
+        bar = " " * first + "█" * max(1, min(round(duration_us(span) * scale), self.cells - first))
+        return bar.ljust(self.cells, "░") if is_open else bar
 
 
 class TraceText:
-    """Makes lines of ``columns`` cells, with escape sequences only when ``colour``."""
+    """Makes lines of ``columns`` cells, with escape sequences only when ``colour``.
 
-    def __init__(self, columns: int, *, colour: bool) -> None:
+    ``now_ns`` is when a session still waits that did not get on, nanoseconds since the epoch.
+    """
+
+    def __init__(self, columns: int, *, colour: bool, now_ns: int = 0) -> None:
         self._columns = columns
         self._colour = colour
+        self._now = now_ns
         self._bar = max(_LEAST_BAR, min(_MOST_BAR, columns // 4))
         self._label = max(_LEAST_LABEL, columns - self._bar - _DURATION_WIDTH - 2 * len(_GAP))
 
@@ -69,8 +76,9 @@ class TraceText:
             for line in sorted(logs[""], key=lambda line: line.time_ns):
                 yield self._line([(_GAP, _PLAIN), (f"{printable(line.service)}  ", _BOLD), *_log_parts(line)])
             yield ""
+        waits = Waits(answer.traces, self._now)
         for spans in answer.traces:
-            yield from self._trace(spans, logs.get(spans[0].trace_id, ()))
+            yield from self._trace(spans, logs.get(spans[0].trace_id, ()), waits)
             yield ""
         for title, names in components.lists():
             yield self._painted([(f"{title}: ", _FAINT), (printable(", ".join(names)) or "none", _PLAIN)])
@@ -80,14 +88,15 @@ class TraceText:
         time = _clock(start_us(item))
         if isinstance(item, LogLine):
             return self._line([(f"{time}  ", _FAINT), (f"{printable(item.service)}  ", _BOLD), *_log_parts(item)])
-        told = error_text(item)
-        parts: list[Part] = [(f"{time}  ", _FAINT), *_span_parts(item)]
-        parts += [(f"  {_duration(duration_us(item))}", _PLAIN), (f"  {told}" if told else "", _BAD)]
+        failure, status = error_text(item), Waits((), 0).text(item)
+        parts: list[Part] = [(f"{time}  ", _FAINT), *_span_parts(item), (f"  {_duration(duration_us(item))}", _PLAIN)]
+        parts += [(f"  {told}", style) for told, style in ((failure, _BAD), (status, _WAIT)) if told]
         return self._painted(parts)
 
-    def _trace(self, spans: Sequence[Span], logs: Sequence[LogLine]) -> Iterator[str]:
+    def _trace(self, spans: Sequence[Span], logs: Sequence[LogLine], waits: Waits) -> Iterator[str]:
         first = min(map(start_us, spans))
-        axis = Axis(first, max(start_us(span) + duration_us(span) for span in spans) - first, self._bar)
+        last = max(max(start_us(span) + duration_us(span), waits.end_ns(span) // 1000) for span in spans)
+        axis = Axis(first, last - first, self._bar)
         failed = sum(span.status == "error" for span in spans)
         gaps = len(missing_parents(spans))
         facts = [f"{len(spans)} span{'s' if len(spans) > 1 else ''}", _date(first)]
@@ -104,9 +113,9 @@ class TraceText:
             ]
         )
         for row in tree_rows(spans, logs):
-            yield from self._row(row, axis)
+            yield from self._row(row, axis, waits)
 
-    def _row(self, row: Row, axis: Axis) -> Iterator[str]:
+    def _row(self, row: Row, axis: Axis, waits: Waits) -> Iterator[str]:
         guide: Part = (row.guide, _FAINT)
         if isinstance(row.item, LogLine):
             yield self._line([guide, *_log_parts(row.item)])
@@ -118,10 +127,10 @@ class TraceText:
             style = _BAD if span.status == "error" else {"fg": "cyan"}
             columns = self._fitted([guide, *_span_parts(span), loop], self._label)
             columns.append((f"{_GAP}{_duration(duration_us(span)):>{_DURATION_WIDTH}}{_GAP}", _PLAIN))
-            yield self._painted([*columns, (axis.bar(span), style)])
-            told = error_text(span)
-            if told:
-                yield self._painted([(row.below, _FAINT), (told, _BAD)])
+            yield self._painted([*columns, (axis.bar(span, is_open=waits.is_open(span)), style)])
+            for told, style in ((error_text(span), _BAD), (waits.text(span), _WAIT)):
+                if told:
+                    yield self._painted([(row.below, _FAINT), (told, style)])
 
     def _line(self, parts: Sequence[Part]) -> str:
         return self._painted(self._fitted(parts, self._columns)).rstrip()

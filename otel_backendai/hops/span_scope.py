@@ -160,6 +160,10 @@ class SpanScope:
 
         return run()
 
+    def forget(self) -> None:
+        """Never end the span, so that nobody hears of it: for what turns out to be nothing, with nothing below it."""
+        self.span = INVALID_SPAN
+
     def fail(self, error: Exception, error_type: str | None = None) -> None:
         """Mark the span as failed by ``error``, once. Cancellation never gets here: it is no ``Exception``, no failure.
 

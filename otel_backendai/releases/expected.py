@@ -94,6 +94,7 @@ TARGETS: tuple[tuple[str, str], ...] = (
         "ai.backend.manager.repositories.deployment.repository",
         "DeploymentRepository.calculate_desired_replicas_for_deployment",
     ),
+    ("ai.backend.manager.repositories.scheduler.repository", "SchedulerRepository.allocate_sessions"),
     ("ai.backend.manager.repositories.scheduler.repository", "SchedulerRepository.enqueue_session_from_spec"),
     ("ai.backend.manager.repositories.scheduler.repository", "SchedulerRepository.get_scheduling_data"),
     ("ai.backend.manager.repositories.scheduler.repository", "SchedulerRepository.get_sessions_for_pull"),
@@ -117,6 +118,10 @@ TARGETS: tuple[tuple[str, str], ...] = (
     ("ai.backend.manager.sokovan.scheduler.coordinator", "ScheduleCoordinator._execute_single_hook"),
     ("ai.backend.manager.sokovan.scheduler.coordinator", "ScheduleCoordinator.process_if_needed"),
     ("ai.backend.manager.sokovan.scheduler.coordinator", "ScheduleCoordinator.process_schedule"),
+    (
+        "ai.backend.manager.sokovan.scheduler.handlers.lifecycle.schedule_sessions",
+        "ScheduleSessionsLifecycleHandler.execute",
+    ),
     ("ai.backend.manager.sokovan.scheduler.launcher.launcher", "SessionLauncher._start_single_session"),
     ("ai.backend.manager.sokovan.scheduler.launcher.launcher", "SessionLauncher._trigger_image_pulling_for_sessions"),
     ("ai.backend.manager.sokovan.scheduler.terminator.terminator", "SessionTerminator.check_stale_kernels"),

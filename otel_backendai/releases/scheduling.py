@@ -105,9 +105,6 @@ def _per_session(name: str, session_of: Callable[..., object]) -> Callable[[Coro
     return wrap
 
 
-_SCHEDULE = _per_session("schedule session", lambda _1, _2, _3, _4, session, *_, **__: session.id)
-HOP.wraps(_DISPATCHER, "SchedulerDispatcher._schedule_single_node_session")(_SCHEDULE)
-HOP.wraps(_DISPATCHER, "SchedulerDispatcher._schedule_multi_node_session")(_SCHEDULE)
 HOP.wraps(_DISPATCHER, "SchedulerDispatcher.start_session")(
     _per_session("start session", lambda _, session, **__: session.id)
 )

@@ -95,9 +95,13 @@ def changed(session: object, status: str, reason: object = None) -> None:
         if text is None or not HOP.active:
             return
         context = context_api.get_current()
-        if not deferred.is_anyones(context):
-            _adopt(text, status, request_id.read(context))
+        adopted = None if deferred.is_anyones(context) else request_id.read(context)
+        if adopted is not None and status != TERMINATING:
+            _adopt(text, status, adopted)
+        # The time that a later request puts an end to is not that request's.
         _change(text, status, time.time(), reason, ends=True)
+        if adopted is not None and status == TERMINATING:
+            _adopt(text, status, adopted)
 
 
 def arrived(name: str, event: Any) -> None:
@@ -130,7 +134,7 @@ def _adopt(session: str, status: str, current: str | None) -> None:
         return
     kept = deferred.sessions.find(session)
     if kept is None or request_id.read(kept.context) != current:
-        deferred.remember(session, PENDING if kept is None and status == PENDING else None)
+        deferred.remember(session, status if kept is None else None)
 
 
 def _change(session: str, status: str, at: float, reason: object, *, ends: bool) -> None:

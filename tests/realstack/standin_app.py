@@ -6,18 +6,29 @@ What listens on a service port of a kernel, in the place of a user's program: an
 with the request head that reached it, over HTTP or as the one message of a WebSocket,
 so that a call through the app proxy ends somewhere and shows which headers arrived.
 
-The releases' stand-ins use it; up.sh copies it beside them, into the agent's package.
+And the failure that a session may ask for, by its environment. The releases' stand-ins
+use both; up.sh copies it beside them, into the agent's package.
 """
 
 from __future__ import annotations
 
 import asyncio
 import base64
+import errno
 import hashlib
 import json
+import os
+from collections.abc import Mapping
+from typing import Any
 
 _WEBSOCKET_KEY = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, section 1.3
 _CLOSE_TIMEOUT = 5
+
+
+def fail_if_asked(kernel_config: Mapping[str, Any]) -> None:
+    """Raise what a full disk under the scratch directory does, if the session's environment asks for it."""
+    if kernel_config["environ"].get("STANDIN_FULL_DISK"):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 async def start_app(port: int = 0) -> asyncio.Server:

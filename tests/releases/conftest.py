@@ -21,7 +21,7 @@ from otel_backendai import guard, instrumentors
 from otel_backendai.hops import deferred, tokens
 from otel_backendai.hops.kept_contexts import DEFAULT_LIMIT, DEFAULT_TTL, KeptContexts
 from otel_backendai.names import SESSION_KEY_PREFIX, TOKEN_CHANNEL, TOKEN_KEY_PREFIX
-from otel_backendai.releases import kernels, scheduling_records
+from otel_backendai.releases import kernels, scheduling_records, session_waits
 from tests.conftest import Telemetry
 from tests.releases.bus import Bus, open_bus
 
@@ -75,6 +75,7 @@ def recorded(_provider: Telemetry, monkeypatch: pytest.MonkeyPatch) -> Iterator[
     monkeypatch.setattr(tokens, "tokens", kept)
     scheduling_records.forget()
     kernels.forget()
+    session_waits.forget()
     _provider.exporter.clear()
     propagator, before = propagate.get_global_textmap(), context_api.get_current()
     yield _provider

@@ -11,7 +11,7 @@ from tests.realstack.matrix.observation import Observation, component_of
 from tests.realstack.matrix.reading import observe
 from tests.realstack.matrix.sentences import some
 from tests.realstack.sessions.coverage import Coverage
-from tests.realstack.sessions.driving import drive_and_observe, restart_of_the_manager
+from tests.realstack.sessions.driving import drive_and_observe, restart_of
 from tests.realstack.sessions.idle import noise_problems, spans_by_component
 from tests.realstack.sessions.judging import (
     CREATION,
@@ -100,7 +100,7 @@ def idle(stack: Stack) -> Outcome:
 
 def killed(stack: Stack) -> Outcome:
     """The manager is killed and started again right after the creation was answered; what it had not sent is lost."""
-    made, seen = drive_and_observe(stack, "--interlude", restart_of_the_manager(stack))
+    made, seen = drive_and_observe(stack, "--interlude", restart_of(stack, "manager"))
     (one,) = made
     creation = figures_of(seen.spans, one, CREATION, killed=True)
     problems = [*trace_problems(creation, CREATION, _ALWAYS), *_shared_problems(made, seen)]

@@ -57,9 +57,9 @@ def seen(stack: Stack, made: Sequence[Made], since: float) -> Observation:
     return observe(stack.desk_url, steps, since, stack.directory / "log")
 
 
-def restart_of_the_manager(stack: Stack) -> str:
-    """The command that kills the manager, with all of its workers and no chance to finish, and starts it again."""
-    pid_file = shlex.quote(str(stack.directory / "run" / "manager.pid"))
+def restart_of(stack: Stack, component: str) -> str:
+    """The command that kills a component, with all of its workers and no chance to finish, and starts it again."""
+    pid_file = shlex.quote(str(stack.directory / "run" / f"{component}.pid"))
     resume = [sys.executable, "-m", "tests.realstack.stack", "resume", stack.release, "--dir", str(stack.directory)]
     # The stack's components must not take themselves for the client, in whose environment this runs, nor load its SDK.
     unset = "env -u PYTHONPATH -u OTEL_SERVICE_NAME -u OTEL_BACKENDAI_COMPONENT -u OTEL_BACKENDAI_PEERS"

@@ -23,7 +23,7 @@ from ..resources import KernelResourceSpec
 from ..types import Container, ContainerStatus
 from .agent import DummyAgent
 from .kernel import DummyFakeCodeRunner
-from .standin_app import start_app
+from .standin_app import fail_if_asked, start_app
 
 
 def _runner_state(self) -> dict:
@@ -60,7 +60,14 @@ class StandInAgent(DummyAgent):
                 "host_ports": await self._open_apps(kernel_obj),
             }
 
+        shipped_scratch = ctx.prepare_scratch
+
+        async def prepare_scratch():
+            fail_if_asked(ctx.kernel_config)
+            await shipped_scratch()
+
         ctx.start_container = start_container
+        ctx.prepare_scratch = prepare_scratch
         if kwargs.get("restarting"):
             ctx.prepare_resource_spec = same_spec
         return ctx

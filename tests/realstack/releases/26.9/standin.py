@@ -4,7 +4,8 @@
 """
 What the agent's own container-less backend ("dummy", part of the released wheel)
 leaves out and a test of the paths above it needs: code execution that answers,
-and services that listen (standin_app.py, in the agent process).
+services that listen (standin_app.py, in the agent process), and a creation that
+fails when it is asked to.
 
 up.sh installs this beside the backend and makes the backend use StandInAgent.
 Nothing else of the agent is touched.
@@ -21,7 +22,7 @@ from ai.backend.common.types import ContainerStatus
 
 from . import agent as dummy
 from .kernel import DummyKernel
-from .standin_app import start_app
+from .standin_app import fail_if_asked, start_app
 
 
 class StandInKernel(DummyKernel):
@@ -31,6 +32,10 @@ class StandInKernel(DummyKernel):
 
 
 class StandInContext(dummy.DummyKernelCreationContext):
+    async def prepare_scratch(self):
+        fail_if_asked(self.kernel_config)
+        await super().prepare_scratch()
+
     async def start_container(self, kernel_obj, *args, **kwargs):
         result = await super().start_container(kernel_obj, *args, **kwargs)
         servers = StandInAgent.servers.setdefault(self.kernel_id, [])

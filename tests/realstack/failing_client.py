@@ -1,0 +1,120 @@
+#!/usr/bin/env python
+# Copyright The otel-backendai Authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""
+One session that does not get on, in the environment of a stack that runs.
+
+    opentelemetry-instrument python failing_client.py CASE --report FILE [--interlude CMD]
+
+broken     the agent fails to make the kernel (a full disk, by the stand-in)
+never      more CPUs than there are; the interlude runs while it waits, then it is destroyed
+timeout    the same, and the resource group ends what waits for five seconds
+killed     the interlude runs while the kernel is made (it kills the agent)
+
+The interlude finds the creation's request ID in $REQUEST_ID. FILE gets {id, created,
+destroyed, seen}, as JSON: the request IDs of creation and end ("" if nobody ended it),
+and the statuses with the times at which a poll saw them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import time
+import uuid
+from pathlib import Path
+
+from ai.backend.client.request import Request
+from smoke import release  # type: ignore[import-not-found]  # beside it, where it is run
+
+from otel_backendai.api import bind_request_id
+
+_LIMIT = 30.0
+_WAITED = 12.0
+_MANY = 1000
+_ENDED = {"ERROR", "CANCELLED", "TERMINATED"}
+
+
+async def _watch(session: object, seen: list[tuple[str, float]], until: set[str], limit: float) -> str:
+    """Poll until one of the statuses is there or the time is up; the status that was seen last."""
+    deadline = time.monotonic() + limit
+    while time.monotonic() < deadline:
+        try:
+            with bind_request_id():
+                status = (await release.session_row(session)).get("status")
+        except Exception:  # the interlude stops what answers
+            status = None
+        if status and (not seen or seen[-1][0] != status):
+            seen.append((status, time.time()))
+        if status in until:
+            break
+        await asyncio.sleep(0.1)
+    return seen[-1][0] if seen else ""
+
+
+async def _pending_timeout(seconds: int) -> None:
+    """Set it for the stack's resource group, 0 for none."""
+    options = {
+        "allowed_session_types": ["interactive", "batch", "inference"],
+        "pending_timeout": seconds,
+        "config": {},
+    }
+    query = """mutation($name: String!, $props: ModifyScalingGroupInput!) {
+        modify_scaling_group(name: $name, props: $props) { ok msg } }"""
+    request = Request("POST", "/admin/gql")
+    request.set_json(
+        {"query": query, "variables": {"name": "default", "props": {"scheduler_opts": json.dumps(options)}}}
+    )
+    with bind_request_id():
+        async with request.fetch() as response:
+            answer = await response.json()
+    done = (answer.get("data") or answer)["modify_scaling_group"]
+    if not done["ok"]:
+        raise RuntimeError(done["msg"])
+
+
+async def _run(case: str, interlude: str) -> dict[str, object]:
+    seen: list[tuple[str, float]] = []
+    ended = ""
+    async with release.AsyncSession() as api:
+        if case == "timeout":
+            await _pending_timeout(5)
+        name = f"failing-{uuid.uuid4().hex[:8]}"
+        with bind_request_id() as created:
+            session = await api.ComputeSession.get_or_create(
+                release.IMAGE,
+                name=name,
+                enqueue_only=True,
+                resources={"cpu": _MANY if case in {"never", "timeout"} else 1, "mem": "256m"},
+                envs={"STANDIN_FULL_DISK": "1"} if case == "broken" else None,
+                group_name="default",
+                domain_name="default",
+            )
+        if case == "never":
+            await _watch(session.id, seen, _ENDED | {"RUNNING"}, _WAITED)
+        elif case == "killed":
+            await _watch(session.id, seen, _ENDED | {"PREPARED", "CREATING"}, _LIMIT)
+        if interlude:
+            environment = {**os.environ, "REQUEST_ID": created}
+            await (await asyncio.create_subprocess_shell(interlude, env=environment)).wait()
+        if case != "never":
+            await _watch(session.id, seen, _ENDED | {"RUNNING"}, _LIMIT)
+        if seen and seen[-1][0] not in _ENDED:
+            with bind_request_id() as ended:
+                await api.ComputeSession(name).destroy()
+            await _watch(session.id, seen, _ENDED, _LIMIT)
+        if case == "timeout":
+            await _pending_timeout(0)
+    return {"id": str(session.id), "created": created, "destroyed": ended, "seen": seen}
+
+
+if __name__ == "__main__":
+    options = argparse.ArgumentParser()
+    options.add_argument("case", choices=("broken", "never", "timeout", "killed"))
+    options.add_argument("--report", type=Path, required=True)
+    options.add_argument("--interlude", default="", help="a command that is run while the session waits")
+    parsed = options.parse_args()
+    parsed.report.write_text(json.dumps(asyncio.run(_run(parsed.case, parsed.interlude))))
