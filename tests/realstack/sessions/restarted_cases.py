@@ -17,7 +17,7 @@ from tests.realstack.sessions.made import Made
 from tests.realstack.sessions.outcome import Outcome
 from tests.realstack.sessions.redis_judging import complaint_problems, complaints, time_problems
 from tests.realstack.stack.control import components, relaunch
-from tests.realstack.stack.settings import Stack
+from tests.realstack.stack.settings import Stack, StackError
 
 # From the base; of the ports that nobody has (README.md).
 _PORT_REDIS, _PORT_HIDDEN = 1, 19
@@ -79,7 +79,11 @@ def release_alone(stack: Stack) -> Outcome:
     if "[otel]" not in (stack.directory / "conf" / "manager.toml").read_text():
         return Outcome(stack.release, case, {row: "no tracing of its own"})
     since = time.time_ns()
-    (one,) = drive(stack, plugin=False)
+    try:
+        (one,) = drive(stack, plugin=False)
+    except StackError:
+        # 26.4 with contrib's middleware of 0.61 or later, to which it resolves today: 500 for every request.
+        return Outcome(stack.release, case, {row: "no session: with its own tracing on, requests fail"})
     time.sleep(_EXPORTED)
     share, count = share_alone(read_sink(stack.directory / "otlp.jsonl", since), one)
     return Outcome(stack.release, case, {row: f"{share:.1%}, {count} spans"})
