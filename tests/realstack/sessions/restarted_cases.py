@@ -14,7 +14,7 @@ from tests.realstack.sessions.driving import drive, drive_and_observe
 from tests.realstack.sessions.judging import CREATION, figures_of, trace_problems
 from tests.realstack.sessions.keyed_redis import DELAY, KeyedRedis, keyed_redis
 from tests.realstack.sessions.made import Made
-from tests.realstack.sessions.outcome import Outcome
+from tests.realstack.sessions.outcome import TITLES, Outcome
 from tests.realstack.sessions.redis_judging import complaint_problems, complaints, time_problems
 from tests.realstack.stack.control import components, relaunch
 from tests.realstack.stack.settings import Stack, StackError
@@ -53,7 +53,7 @@ def bad_redis(stack: Stack) -> Outcome:
         "refusing": _times(refused),
         "lines about it in all logs": str(said),
     }
-    return Outcome(stack.release, "Redis slow or refusing", rows, problems)
+    return Outcome(stack.release, TITLES["redis"], rows, problems)
 
 
 def _trace_problems(spans: Sequence[Span], made: Sequence[Made]) -> list[str]:
@@ -75,7 +75,7 @@ def _times(made: list[Made]) -> str:
 def release_alone(stack: Stack) -> Outcome:
     """The release without the plugin, with all of its own tracing on."""
     relaunch(stack, [], _OTEL)
-    row, case = "covered by the release alone", "without the plugin"
+    row, case = "covered by the release alone", TITLES["alone"]
     if "[otel]" not in (stack.directory / "conf" / "manager.toml").read_text():
         return Outcome(stack.release, case, {row: "no tracing of its own"})
     since = time.time_ns()
