@@ -22,6 +22,7 @@ from tests.realstack.stack.settings import Stack, StackError
 # From the base; of the ports that nobody has (README.md).
 _PORT_REDIS, _PORT_HIDDEN = 1, 19
 _COUNT = "3"
+_ROUNDS = 3
 # Backend.AI's own tracing, to the gRPC port of the sink.
 _OTEL = {"REALSTACK_OTEL": "1", "REALSTACK_SINK": "1"}
 _EXPORTED = 10
@@ -34,15 +35,12 @@ def bad_redis(stack: Stack) -> Outcome:
         drive(stack)  # what is done only once after a start
         before = drive(stack, "--count", _COUNT)
         keyed.delay = DELAY
-        slow, seen = drive_and_observe(stack, "--count", _COUNT)
-        problems = _trace_problems(seen.spans, slow)
+        slow, problems = _compared(stack, "slow", before)
         keyed.delay = 0.0
         keyed.refuse()
-        refused, seen = drive_and_observe(stack, "--count", _COUNT)
-        problems += _trace_problems(seen.spans, refused)
+        refused, more = _compared(stack, "refusing", before)
         keyed.allow()
-        problems += _evidence(keyed, before, refused)
-    problems += [*time_problems("slow", before, slow), *time_problems("refusing", before, refused)]
+        problems += [*more, *_evidence(keyed, before, refused)]
     said = 0
     for name, lines in log_lines(stack.directory / "log").items():
         problems += [f"{name}: {problem}" for problem in complaint_problems(lines)]
@@ -54,6 +52,20 @@ def bad_redis(stack: Stack) -> Outcome:
         "lines about it in all logs": str(said),
     }
     return Outcome(stack.release, TITLES["redis"], rows, problems)
+
+
+def _compared(stack: Stack, what: str, before: list[Made]) -> tuple[list[Made], list[str]]:
+    """Sessions beside those made before, and what is wrong; made again where a tick was only just missed."""
+    made: list[Made] = []
+    problems: list[str] = []
+    for _ in range(_ROUNDS):
+        more, seen = drive_and_observe(stack, "--count", _COUNT)
+        made += more
+        problems += _trace_problems(seen.spans, more)
+        late = time_problems(what, before, made)
+        if not late:
+            return made, problems
+    return made, problems + late
 
 
 def _trace_problems(spans: Sequence[Span], made: Sequence[Made]) -> list[str]:
