@@ -10,12 +10,13 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+from redis.exceptions import RedisError
 from rich.console import Console
 
 from tests.realstack.matrix.page import PAGE, write_section
 from tests.realstack.sessions import cases, restarted_cases
 from tests.realstack.sessions.cases import Case
-from tests.realstack.sessions.outcome import Outcome, merged, read_outcomes, write_outcomes
+from tests.realstack.sessions.outcome import TITLES, Outcome, merged, read_outcomes, write_outcomes
 from tests.realstack.sessions.report import section, terminal_table
 from tests.realstack.stack.control import start, stop
 from tests.realstack.stack.settings import Stack, StackError, newest_releases, stack_of
@@ -64,8 +65,8 @@ def _run(stack: Stack, only: Sequence[str], console: Console) -> list[Outcome]:
             console.print(f"{stack.release}: {name}", markup=False, highlight=False)
             try:
                 outcomes.append(CASES[name](stack))
-            except (StackError, subprocess.SubprocessError, OSError) as error:
-                outcomes.append(Outcome(stack.release, name, problems=[str(error)]))
+            except (StackError, subprocess.SubprocessError, OSError, RedisError) as error:
+                outcomes.append(Outcome(stack.release, TITLES[name], problems=[str(error)]))
     except (StackError, subprocess.SubprocessError, OSError) as error:
         outcomes.append(Outcome(stack.release, "start", problems=[str(error)]))
     finally:

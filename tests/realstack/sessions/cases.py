@@ -25,7 +25,7 @@ from tests.realstack.sessions.judging import (
     trace_problems,
 )
 from tests.realstack.sessions.made import Made
-from tests.realstack.sessions.outcome import Outcome
+from tests.realstack.sessions.outcome import TITLES, Outcome
 from tests.realstack.sessions.processes import is_split
 from tests.realstack.stack.control import components, relaunch
 from tests.realstack.stack.settings import Stack
@@ -63,7 +63,7 @@ def one_session(stack: Stack) -> Outcome:
         "covered until then": _share(end),
         "lines of the agent about it, with its ID": f"{len(about) - len(nameless)} of {len(about)}",
     }
-    return Outcome(stack.release, "one session", rows, problems)
+    return Outcome(stack.release, TITLES["one"], rows, problems)
 
 
 def together(stack: Stack) -> Outcome:
@@ -81,7 +81,7 @@ def together(stack: Stack) -> Outcome:
         "least covered until RUNNING": _least(_all_figures(made, seen, CREATION)),
         "least covered until TERMINATED": _least(_all_figures(made, seen, END)),
     }
-    return Outcome(stack.release, "ten sessions at once", rows, problems)
+    return Outcome(stack.release, TITLES["ten"], rows, problems)
 
 
 def idle(stack: Stack) -> Outcome:
@@ -95,7 +95,7 @@ def idle(stack: Stack) -> Outcome:
     counted = spans_by_component(spans, int(start * 1e9), int(end * 1e9))
     text = ", ".join(f"{name} {number}" for name, number in counted.items())
     rows = {"spans in a minute": f"{sum(counted.values())}" + (f" ({text})" if text else "")}
-    return Outcome(stack.release, "an idle stack", rows, noise_problems(counted, end - start))
+    return Outcome(stack.release, TITLES["idle"], rows, noise_problems(counted, end - start))
 
 
 def killed(stack: Stack) -> Outcome:
@@ -105,7 +105,7 @@ def killed(stack: Stack) -> Outcome:
     creation = figures_of(seen.spans, one, CREATION, killed=True)
     problems = [*trace_problems(creation, CREATION, _ALWAYS), *_shared_problems(made, seen)]
     rows = {"until RUNNING, killed": _time(creation), "covered, killed": _share(creation)}
-    return Outcome(stack.release, "manager killed before RUNNING", rows, problems)
+    return Outcome(stack.release, TITLES["killed"], rows, problems)
 
 
 def two_workers(stack: Stack) -> Outcome:
@@ -128,7 +128,7 @@ def two_workers(stack: Stack) -> Outcome:
     if not split:
         problems.append(f"none of {total} sessions was created by one worker and scheduled by the other")
     rows = {"created by one, scheduled by the other": f"{split} of {total}"}
-    return Outcome(stack.release, "two manager workers", rows, problems)
+    return Outcome(stack.release, TITLES["workers"], rows, problems)
 
 
 def _shared_problems(made: Sequence[Made], seen: Observation) -> list[str]:

@@ -7,6 +7,18 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Final
+
+# What the cases are called in the table, by their names on the command line.
+TITLES: Final[Mapping[str, str]] = {
+    "one": "one session",
+    "ten": "ten sessions at once",
+    "idle": "an idle stack",
+    "killed": "manager killed before RUNNING",
+    "workers": "two manager workers",
+    "redis": "Redis slow or refusing",
+    "alone": "without the plugin",
+}
 
 
 @dataclass(frozen=True, slots=True)

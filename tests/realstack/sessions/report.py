@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from rich.markup import escape
 from rich.table import Table
 
-from tests.realstack.sessions.outcome import Outcome
+from tests.realstack.sessions.outcome import TITLES, Outcome
 
 _NOT_RUN = "-"
+_KNOWN = frozenset(TITLES.values())
 
 
 def terminal_table(outcomes: Sequence[Outcome]) -> Table:
@@ -59,7 +60,8 @@ def _releases(outcomes: Sequence[Outcome]) -> list[str]:
 
 
 def _cases(outcomes: Sequence[Outcome]) -> list[str]:
-    return list(dict.fromkeys(one.case for one in outcomes))
+    found = dict.fromkeys(one.case for one in outcomes)
+    return [title for title in TITLES.values() if title in found] + [case for case in found if case not in _KNOWN]
 
 
 def _rows(outcomes: Sequence[Outcome], case: str) -> list[str]:

@@ -14,14 +14,15 @@ from tests.realstack.sessions.driving import drive, drive_and_observe
 from tests.realstack.sessions.judging import CREATION, figures_of, trace_problems
 from tests.realstack.sessions.keyed_redis import DELAY, KeyedRedis, keyed_redis
 from tests.realstack.sessions.made import Made
-from tests.realstack.sessions.outcome import Outcome
+from tests.realstack.sessions.outcome import TITLES, Outcome
 from tests.realstack.sessions.redis_judging import complaint_problems, complaints, time_problems
 from tests.realstack.stack.control import components, relaunch
-from tests.realstack.stack.settings import Stack
+from tests.realstack.stack.settings import Stack, StackError
 
 # From the base; of the ports that nobody has (README.md).
 _PORT_REDIS, _PORT_HIDDEN = 1, 19
 _COUNT = "3"
+_ROUNDS = 3
 # Backend.AI's own tracing, to the gRPC port of the sink.
 _OTEL = {"REALSTACK_OTEL": "1", "REALSTACK_SINK": "1"}
 _EXPORTED = 10
@@ -34,15 +35,12 @@ def bad_redis(stack: Stack) -> Outcome:
         drive(stack)  # what is done only once after a start
         before = drive(stack, "--count", _COUNT)
         keyed.delay = DELAY
-        slow, seen = drive_and_observe(stack, "--count", _COUNT)
-        problems = _trace_problems(seen.spans, slow)
+        slow, problems = _compared(stack, "slow", before)
         keyed.delay = 0.0
         keyed.refuse()
-        refused, seen = drive_and_observe(stack, "--count", _COUNT)
-        problems += _trace_problems(seen.spans, refused)
+        refused, more = _compared(stack, "refusing", before)
         keyed.allow()
-        problems += _evidence(keyed, before, refused)
-    problems += [*time_problems("slow", before, slow), *time_problems("refusing", before, refused)]
+        problems += [*more, *_evidence(keyed, before, refused)]
     said = 0
     for name, lines in log_lines(stack.directory / "log").items():
         problems += [f"{name}: {problem}" for problem in complaint_problems(lines)]
@@ -53,7 +51,21 @@ def bad_redis(stack: Stack) -> Outcome:
         "refusing": _times(refused),
         "lines about it in all logs": str(said),
     }
-    return Outcome(stack.release, "Redis slow or refusing", rows, problems)
+    return Outcome(stack.release, TITLES["redis"], rows, problems)
+
+
+def _compared(stack: Stack, what: str, before: list[Made]) -> tuple[list[Made], list[str]]:
+    """Sessions beside those made before, and what is wrong; made again where a tick was only just missed."""
+    made: list[Made] = []
+    problems: list[str] = []
+    for _ in range(_ROUNDS):
+        more, seen = drive_and_observe(stack, "--count", _COUNT)
+        made += more
+        problems += _trace_problems(seen.spans, more)
+        late = time_problems(what, before, made)
+        if not late:
+            return made, problems
+    return made, problems + late
 
 
 def _trace_problems(spans: Sequence[Span], made: Sequence[Made]) -> list[str]:
@@ -75,11 +87,15 @@ def _times(made: list[Made]) -> str:
 def release_alone(stack: Stack) -> Outcome:
     """The release without the plugin, with all of its own tracing on."""
     relaunch(stack, [], _OTEL)
-    row, case = "covered by the release alone", "without the plugin"
+    row, case = "covered by the release alone", TITLES["alone"]
     if "[otel]" not in (stack.directory / "conf" / "manager.toml").read_text():
         return Outcome(stack.release, case, {row: "no tracing of its own"})
     since = time.time_ns()
-    (one,) = drive(stack, plugin=False)
+    try:
+        (one,) = drive(stack, plugin=False)
+    except StackError:
+        # 26.4 with contrib's middleware of 0.61 or later, to which it resolves today: 500 for every request.
+        return Outcome(stack.release, case, {row: "no session: with its own tracing on, requests fail"})
     time.sleep(_EXPORTED)
     share, count = share_alone(read_sink(stack.directory / "otlp.jsonl", since), one)
     return Outcome(stack.release, case, {row: f"{share:.1%}, {count} spans"})
