@@ -49,6 +49,13 @@ def test_less_noise(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert noise.is_noise_timer("AbstractAgent.collect_node_stat")
 
 
+def test_a_decorated_timer_is_known_by_its_decorator() -> None:
+    """25.15 wraps its collectors of statistics and leaves their names behind; others in locals are none."""
+    assert noise.is_noise_timer("_observe_stat_task.<locals>.decorator.<locals>.wrapper")
+    assert not noise.is_noise_timer("elsewhere.<locals>.decorator.<locals>.wrapper")
+    assert not noise.is_noise_timer("_observe_stat_task.other")
+
+
 def test_nothing_is_noise(monkeypatch: pytest.MonkeyPatch) -> None:
     """`none` switches the defaults off; what is named beside it stays noise."""
     monkeypatch.setenv("OTEL_BACKENDAI_NOISE", "none,ping")
