@@ -105,13 +105,12 @@ def _wrap_contrib_middleware(original: Callable[..., Any]) -> Callable[..., Any]
     # answers 500 to everything, also after `instrument()`; 26.4.16 brings such a one. Without our own SERVER spans
     # (that hop can be disabled by name) it is asked to do its work, so one that can takes its place.
     contrib: Any = sys.modules[_CONTRIB_SERVER]
-    if not hasattr(contrib, "create_aiohttp_middleware"):
-        return original
+    is_older = not hasattr(contrib, "create_aiohttp_middleware")
     working: list[Callable[..., Any]] = []
 
     @functools.wraps(original)  # with aiohttp's mark of a new-style middleware
     async def middleware(request: Any, handler: Callable[[Any], Any]) -> Any:
-        if not HOP.active:
+        if is_older or not HOP.active:
             return await original(request, handler)
         if contrib.tracer is None:  # nobody has called `instrument()`
             return await handler(request)
