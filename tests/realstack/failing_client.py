@@ -28,7 +28,9 @@ import time
 import uuid
 from pathlib import Path
 
+from ai.backend.client.exceptions import BackendError
 from ai.backend.client.request import Request
+from scenario_steps import session_row  # type: ignore[import-not-found]  # beside it, where it is run
 from smoke import release  # type: ignore[import-not-found]  # beside it, where it is run
 
 from otel_backendai.api import bind_request_id
@@ -47,8 +49,8 @@ async def _watch(session: object, seen: list[tuple[str, float]], until: set[str]
     while time.monotonic() < deadline:
         try:
             with bind_request_id():
-                status = (await release.session_row(session)).get("status")
-        except Exception:  # the interlude stops what answers
+                status = (await session_row(session)).get("status")
+        except (BackendError, OSError, TimeoutError):  # a manager that is busy with an agent that was killed
             status = None
         if status and (not seen or seen[-1][0] != status):
             seen.append((status, time.time()))
@@ -115,6 +117,8 @@ async def _run(case: str, interlude: str) -> dict[str, object]:
             await _watch(session.id, seen, _ENDED, _LIMIT)
         if case == "timeout":
             await _pending_timeout(0)
+    if not seen:
+        raise RuntimeError("no status was seen")
     return {"id": str(session.id), "created": created, "destroyed": ended, "seen": seen}
 
 
