@@ -52,9 +52,8 @@ def _wrap_invoke(original: Callable[..., Awaitable[Any]]) -> Callable[..., Any]:
             try:
                 return await original(self, method, sent, **kwargs)
             except Exception as error:
-                # The class of the handler's exception says more than Callosum's ``RPCUserError`` around it.
-                name = getattr(error, "name", None)
-                scope.fail(error, name if type(name) is str else None)
+                with _INVOKE:
+                    scope.fail(error, *_told_by_peer(error))
                 raise
 
     return invoke
@@ -83,6 +82,18 @@ def _served(handler: Callable[[Any], Awaitable[Any]]) -> Callable[[Any], Awaitab
             return await handler(request)
 
     return serve
+
+
+def _told_by_peer(error: Exception) -> tuple[str | None, str | None]:
+    """The type and the message of an error that the handler raised; nothing when it is none of the handler's.
+
+    The class of the handler's exception says more than Callosum's ``RPCUserError`` around it, whose text has the
+    handler's whole traceback besides; that stays in the stack trace.
+    """
+    name, text, trace = (getattr(error, field, None) for field in ("name", "repr", "traceback"))
+    if isinstance(name, str) and isinstance(text, str) and isinstance(trace, str):
+        return name, text if text.startswith(name) else f"{name}: {text}"
+    return None, None
 
 
 def _tracer_for(method: str) -> Tracer | None:

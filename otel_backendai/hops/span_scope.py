@@ -164,29 +164,30 @@ class SpanScope:
         """Never end the span, so that nobody hears of it: for what turns out to be nothing, with nothing below it."""
         self.span = INVALID_SPAN
 
-    def fail(self, error: Exception, error_type: str | None = None) -> None:
+    def fail(self, error: Exception, error_type: str | None = None, message: str | None = None) -> None:
         """Mark the span as failed by ``error``, once. Cancellation never gets here: it is no ``Exception``, no failure.
 
         Args:
             error: What the application raised.
             error_type: The value of ``error.type`` if a better one is known than the exception's class.
+            message: What to say instead of the exception's own text, if there is something better.
         """
         if self._failed:
             return
         self._failed = True
         with _CLOSE:
             span = self.span
-            record_error(span.wake() if isinstance(span, QuietSpan) else span, error, error_type)
+            record_error(span.wake() if isinstance(span, QuietSpan) else span, error, error_type, message)
 
 
-def record_error(span: Span, error: Exception, error_type: str | None = None) -> None:
-    """Put ``error`` on ``span``: exception event, ``error.type``, status with the message."""
+def record_error(span: Span, error: Exception, error_type: str | None = None, message: str | None = None) -> None:
+    """Put ``error`` on ``span``: exception event, ``error.type``, status with the message; arguments as of ``fail``."""
     if not span.is_recording():
         return
     kind = type(error)
     qualified = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
     # Exceptions of HTTP clients quote the URL that failed.
-    message = redact_text(clean_text(str(error)))
+    message = redact_text(clean_text(str(error) if message is None else message))
     # Not span.record_exception: it takes the text as it is, and one lone surrogate spoils the export of a whole batch.
     stacktrace = "".join(traceback.format_exception(error))[-MAX_STACKTRACE_LENGTH:]
     span.add_event(

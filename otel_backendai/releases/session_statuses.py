@@ -165,7 +165,8 @@ def _span(session: str, status: str, since: float, following: str, at: float, re
     if request is not None:
         attributes[ATTRIBUTE_REQUEST_ID] = request
     if isinstance(reason, str) and reason:
-        attributes[ATTRIBUTE_SESSION_REASON] = clean_text(str(reason))
+        # 23.09's reasons are enumerated texts, which ``str`` calls by their names.
+        attributes[ATTRIBUTE_SESSION_REASON] = clean_text(str.__str__(reason))
     context, links = deferred.context_of(kept)
     span = HOP.tracer.start_span(f"session {status}", context, SpanKind.INTERNAL, attributes, links, int(since * 1e9))
     span.end(int(at * 1e9))

@@ -19,6 +19,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 from otel_backendai.api import bind_request_id, current_request_id
 from otel_backendai.hops import rpc
+from otel_backendai.hops.span_scope import MAX_ATTRIBUTE_LENGTH
 from otel_backendai.instrumentors import RpcInstrumentor
 from tests.conftest import Telemetry
 from tests.integration.conftest import free_port
@@ -59,7 +60,7 @@ class Agent:
 
     async def fail(self, request: Any) -> Any:
         """Raise."""
-        raise KeyError("no such kernel")
+        raise KeyError(*request.body["args"])
 
     async def sleep(self, request: Any) -> Any:
         """Work for a moment."""
@@ -228,6 +229,29 @@ async def test_a_failing_handler_is_an_error_on_both_spans(telemetry: Telemetry,
         assert span.attributes is not None
         assert span.attributes["error.type"] == "KeyError"
         assert [event.name for event in span.events] == ["exception"]
+
+
+async def test_a_callers_error_is_the_handlers_in_a_line(telemetry: Telemetry, agent: tuple[Agent, Peer]) -> None:
+    """What Callosum adds to it, the handler's traceback with its machine's paths, is in the stack trace only."""
+    _, peer = agent
+    with pytest.raises(RPCUserError) as raised:
+        await peer.invoke("fail", body(args=["no such kernel"]))
+    assert "Traceback" in str(raised.value)
+    client = telemetry.only(SpanKind.CLIENT)
+    told = client.events[0].attributes or {}
+    assert client.status.description == told["exception.message"] == "KeyError('no such kernel')"
+    assert told["exception.type"] == "callosum.rpc.exceptions.RPCUserError"
+    assert "no such kernel" in str(told["exception.stacktrace"])
+
+
+async def test_a_secret_in_a_handlers_error_is_not_told(telemetry: Telemetry, agent: tuple[Agent, Peer]) -> None:
+    """The caller's message is redacted and bounded like any other."""
+    _, peer = agent
+    with pytest.raises(RPCUserError):
+        await peer.invoke("fail", body(args=["http://storage/upload?token=a-longer-s3cret&" + "x" * 5000]))
+    description = telemetry.only(SpanKind.CLIENT).status.description or ""
+    assert "token=REDACTED" in description
+    assert len(description) <= MAX_ATTRIBUTE_LENGTH
 
 
 async def test_a_call_that_times_out_fails_on_the_client_only(telemetry: Telemetry, agent: tuple[Agent, Peer]) -> None:

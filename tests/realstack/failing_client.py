@@ -7,7 +7,8 @@ One session that does not get on, in the environment of a stack that runs.
 
     opentelemetry-instrument python failing_client.py CASE --report FILE [--interlude CMD]
 
-broken     the agent fails to make the kernel (a full disk, by the stand-in)
+broken     the agent fails to make the kernel (a full disk, by the stand-in); if the release leaves the session
+           at that, the interlude runs, then it is destroyed
 never      more CPUs than there are; the interlude runs while it waits, then it is destroyed
 timeout    the same, and the resource group ends what waits for five seconds
 killed     the interlude runs while the kernel is made (it kills the agent)
@@ -27,7 +28,9 @@ import time
 import uuid
 from pathlib import Path
 
+from ai.backend.client.exceptions import BackendError
 from ai.backend.client.request import Request
+from scenario_steps import session_row  # type: ignore[import-not-found]  # beside it, where it is run
 from smoke import release  # type: ignore[import-not-found]  # beside it, where it is run
 
 from otel_backendai.api import bind_request_id
@@ -36,6 +39,8 @@ _LIMIT = 30.0
 _WAITED = 12.0
 _MANY = 1000
 _ENDED = {"ERROR", "CANCELLED", "TERMINATED"}
+# They wait for nothing that will come.
+_STUCK = {"broken", "never"}
 
 
 async def _watch(session: object, seen: list[tuple[str, float]], until: set[str], limit: float) -> str:
@@ -44,8 +49,8 @@ async def _watch(session: object, seen: list[tuple[str, float]], until: set[str]
     while time.monotonic() < deadline:
         try:
             with bind_request_id():
-                status = (await release.session_row(session)).get("status")
-        except Exception:  # the interlude stops what answers
+                status = (await session_row(session)).get("status")
+        except (BackendError, OSError, TimeoutError):  # a manager that is busy with an agent that was killed
             status = None
         if status and (not seen or seen[-1][0] != status):
             seen.append((status, time.time()))
@@ -53,6 +58,10 @@ async def _watch(session: object, seen: list[tuple[str, float]], until: set[str]
             break
         await asyncio.sleep(0.1)
     return seen[-1][0] if seen else ""
+
+
+def _has_ended(seen: list[tuple[str, float]]) -> bool:
+    return bool(seen) and seen[-1][0] in _ENDED
 
 
 async def _pending_timeout(seconds: int) -> None:
@@ -93,21 +102,23 @@ async def _run(case: str, interlude: str) -> dict[str, object]:
                 group_name="default",
                 domain_name="default",
             )
-        if case == "never":
+        if case in _STUCK:
             await _watch(session.id, seen, _ENDED | {"RUNNING"}, _WAITED)
         elif case == "killed":
             await _watch(session.id, seen, _ENDED | {"PREPARED", "CREATING"}, _LIMIT)
-        if interlude:
+        if interlude and not _has_ended(seen):
             environment = {**os.environ, "REQUEST_ID": created}
             await (await asyncio.create_subprocess_shell(interlude, env=environment)).wait()
-        if case != "never":
+        if case not in _STUCK:
             await _watch(session.id, seen, _ENDED | {"RUNNING"}, _LIMIT)
-        if seen and seen[-1][0] not in _ENDED:
+        if seen and not _has_ended(seen):
             with bind_request_id() as ended:
                 await api.ComputeSession(name).destroy()
             await _watch(session.id, seen, _ENDED, _LIMIT)
         if case == "timeout":
             await _pending_timeout(0)
+    if not seen:
+        raise RuntimeError("no status was seen")
     return {"id": str(session.id), "created": created, "destroyed": ended, "seen": seen}
 
 

@@ -30,12 +30,3 @@ def test_long_lines_are_folded_below_their_text() -> None:
     assert max(map(len, folded)) <= 110
     assert [line[:6] for line in folded] == ["│  ├─ "] + ["│  │  "] * (len(folded) - 1)
     assert " ".join(line[6:] for line in folded).count("no room") == 30
-
-
-def test_a_peers_traceback_is_left_out() -> None:
-    """Callosum's error quotes it, with the paths of the machine that it comes from."""
-    quoted = f"'Traceback (most recent call last):\\n  File \"/srv/{'x' * 99}"
-    row = f"│  ('OSError', \"OSError(28, 'No space left')\", {quoted}"
-    text = page([Shown("26.9.6", "broken", ("CREATING",), (row,))])
-    assert "OSError(28, 'No space left')" in text
-    assert "/srv/" not in text

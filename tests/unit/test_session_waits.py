@@ -3,6 +3,7 @@
 
 """What schedulers say of sessions that they leave pending: told as it changes, then less and less often."""
 
+import enum
 import itertools
 import time
 import uuid
@@ -141,6 +142,20 @@ def test_the_time_that_a_later_request_ends(telemetry: Telemetry, clock: Clock) 
         session_statuses.changed(session, "TERMINATED")
     spans = {span.name: (span.attributes or {})[ATTRIBUTE_REQUEST_ID] for span in telemetry.of_kind(SpanKind.INTERNAL)}
     assert (spans["session CREATING"], spans["session TERMINATING"]) == ("request-1", "request-2")
+
+
+class Reason(str, enum.Enum):  # noqa: UP042  # as 23.09 has it: an enum.StrEnum is its value in every way
+    """Why a session ended."""
+
+    USER_REQUESTED = "user-requested"
+
+
+def test_an_enumerated_reason_is_its_text(telemetry: Telemetry, clock: Clock) -> None:
+    """What a release wrote down is told, not the name that its program has for it."""
+    session = pending()
+    session_statuses.changed(session, "CANCELLED", Reason.USER_REQUESTED)
+    (span,) = telemetry.of_kind(SpanKind.INTERNAL)
+    assert (span.attributes or {})[ATTRIBUTE_SESSION_REASON] == "user-requested"
 
 
 def test_a_session_that_only_its_end_makes_known(telemetry: Telemetry, clock: Clock) -> None:

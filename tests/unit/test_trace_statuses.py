@@ -19,16 +19,18 @@ _SECOND = 10**9
 START = 1_700_000_000 * _SECOND
 
 
-def status(start: float, end: float, following: str = "", reason: str = "", session: str = "s") -> Span:
-    """A span about a session in PENDING, between two seconds; with no next status it is what a scheduler said."""
-    attributes = {ATTRIBUTE_SESSION_ID: session, ATTRIBUTE_SESSION_STATUS: "PENDING"}
+def status(
+    start: float, end: float, following: str = "", reason: str = "", session: str = "s", of: str = "PENDING"
+) -> Span:
+    """A span about a session in a status, between two seconds; with no next status it is what a scheduler said."""
+    attributes = {ATTRIBUTE_SESSION_ID: session, ATTRIBUTE_SESSION_STATUS: of}
     attributes |= {ATTRIBUTE_SESSION_NEXT_STATUS: following} if following else {}
     attributes |= {ATTRIBUTE_SESSION_REASON: reason} if reason else {}
     return Span(
         trace_id="t",
-        span_id=f"{session}{start}",
+        span_id=f"{session}{start}{following}",
         parent_span_id="",
-        name="session PENDING" if following else "session waits",
+        name=f"session {of}" if following else "session waits",
         kind="internal",
         start_ns=START + int(start * _SECOND),
         end_ns=START + int(end * _SECOND),
@@ -53,11 +55,11 @@ def test_the_last_word_of_the_scheduler_is_open() -> None:
 
 
 def test_a_session_that_got_on_does_not_wait() -> None:
-    """With its time in the status ended, nothing is open; why it got on is not told."""
+    """With its time in the status ended, it is in the next one; why it got on is not told."""
     said, ended = status(0, 1, reason="no room"), status(0, 30, "SCHEDULED", "triggered-by-scheduler")
     waits = at(31, said, ended)
     assert not waits.is_open(said)
-    assert (waits.text(said), waits.text(ended)) == ("PENDING: no room", "")
+    assert (waits.text(said), waits.text(ended)) == ("PENDING: no room", "then SCHEDULED, 1 s so far")
 
 
 def test_a_session_that_came_back_waits_again() -> None:
@@ -79,6 +81,56 @@ def test_silence_is_not_waiting() -> None:
     later = at(600 + 3 * 3600, said)
     assert not later.is_open(said)
     assert later.text(said) == "PENDING when last heard of, 3.0 h ago: no room"
+
+
+def test_a_session_is_where_its_last_status_leaves_it() -> None:
+    """A status that has not ended has no span: the one before it goes on, and says in which one the session is."""
+    before, last = status(0, 1, "PREPARED"), status(1, 7, "CREATING", "triggered-by-scheduler", of="PREPARED")
+    waits = at(35, last, before)
+    assert (waits.is_open(before), waits.is_open(last)) == (False, True)
+    assert (waits.text(before), waits.text(last)) == ("", "then CREATING, 28 s so far")
+    assert waits.end_ns(last) == START + 35 * _SECOND
+
+
+def test_a_session_at_its_goal_or_end_is_not_stuck() -> None:
+    """It stays there; and what comes after TERMINATING is told below the request that ended it, not here."""
+    for goal in ("RUNNING", "CANCELLED", "ERROR", "TERMINATING", "TERMINATED"):
+        last = status(1, 7, goal, of="CREATING")
+        assert not at(35, status(0, 1, "CREATING"), last).is_open(last)
+        assert "so far" not in at(35, last).text(last)
+    # In no time at all through a status.
+    last = status(7, 7, "RUNNING", of="CREATING")
+    passed = status(6, 7, "CREATING", of="PREPARED")
+    assert not at(35, passed, last).is_open(passed)
+
+
+def test_a_session_sent_back_is_pending_so_far() -> None:
+    """Why it was sent back is told with it; its scheduler's next word takes the place."""
+    back = status(1, 7, "PENDING", "exceeded-max-retries", of="CREATING")
+    assert at(9, back).text(back) == "then PENDING, 2 s so far: exceeded-max-retries"
+    said = status(7, 12, reason="no room")
+    waits = at(15, back, said)
+    assert (waits.text(back), waits.text(said)) == (
+        "then PENDING: exceeded-max-retries",
+        "still PENDING after 8 s: no room",
+    )
+
+
+def test_a_status_is_believed_for_an_hour() -> None:
+    """Nobody repeats it, and who should have told of its end may be gone."""
+    last = status(1, 7, "CREATING", of="PREPARED")
+    assert at(7 + 3600, last).is_open(last)
+    later = at(7 + 9 * 3600, last)
+    assert not later.is_open(last)
+    assert later.end_ns(last) == last.end_ns
+    assert later.text(last) == "then CREATING, 9.0 h ago, and not heard of since"
+
+
+def test_a_time_of_nothing_is_no_error() -> None:
+    """A source may send spans without times."""
+    said = status(0, 0, reason="no room")
+    nowhere = Span("t", "1", "", "x", "", 0, 0, "m", attributes=said.attributes)
+    assert Waits([[nowhere]], 0).text(nowhere) == "still PENDING after 0 s: no room"
 
 
 def test_why_it_did_not_get_on() -> None:
