@@ -5,7 +5,7 @@
 
     python -m tests.realstack.background_traces 26.9.6 [--dir DIR] [--service]
 
-``--service``: a model service, too; the stacks of 26.4 and later have none of the runtime variants that one needs.
+``--service``: a model service, too, whose replica comes to its session within two minutes.
 
 Exits 1 if a request's work is in more than one trace, or a part of it is missing.
 """
@@ -27,7 +27,7 @@ from tests.realstack.matrix.reading import observe
 from tests.realstack.stack.control import client_environment, client_telemetry
 from tests.realstack.stack.settings import HERE, Stack, stack_of
 
-_TIMEOUT = 300
+_TIMEOUT = 360
 _MANAGER = "backend.ai-manager"
 _STORAGE = "backend.ai-storage"
 _AGENT = "backend.ai-agent"

@@ -26,13 +26,17 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from ai.backend.client.output.fields import session_fields
 from opentelemetry import trace
 from smoke import release  # type: ignore[import-not-found]  # beside it, where it is run
 
 from otel_backendai.api import bind_request_id
 
 _LIMIT = 60.0
-_CONTROLLERS = 30.0
+# From 26.4 on a replica goes through timers of up to 30 s before it has a session.
+_SERVICE_LIMIT = 180.0
+_FIELDS = [session_fields[name] for name in ("name", "status")]
+_ENDS = {"RUNNING", "ERROR", "CANCELLED", "TERMINATED"}
 # Of a service that a controller can start; nobody looks at what it serves.
 _DEFINITION = """
 models:
@@ -62,8 +66,8 @@ async def _status(api: release.AsyncSession, name: str) -> str | None:
     return str(found[0].get("status") or _READY).lower() if found else None
 
 
-async def _until(wanted: Callable[[], Awaitable[bool]]) -> None:
-    deadline = time.monotonic() + _LIMIT
+async def _until(wanted: Callable[[], Awaitable[bool]], limit: float = _LIMIT) -> None:
+    deadline = time.monotonic() + limit
     while time.monotonic() < deadline:
         with bind_request_id():
             if await wanted():
@@ -107,8 +111,13 @@ async def _serve(api: release.AsyncSession, made: list[dict[str, str]]) -> None:
             scaling_group="default",
             model_mount_destination="/models",
         )
-    # Nothing tells how far a controller is whose replica nobody can reach; its timers are due by then.
-    await asyncio.sleep(_CONTROLLERS)
+
+    async def has_session() -> bool:
+        listed = await api.ComputeSession.paginated_list(fields=_FIELDS, page_size=100)
+        # The session of a replica is called after the service.
+        return any(str(one["name"]).startswith(name) and one["status"] in _ENDS for one in listed.items)
+
+    await _until(has_session, _SERVICE_LIMIT)
 
 
 async def _folder(api: release.AsyncSession, made: list[dict[str, str]]) -> None:
