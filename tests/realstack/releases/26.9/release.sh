@@ -463,8 +463,8 @@ insert into entity_membership_caps (membership_id, permission) select id, 1 from
 EOT
 }
 
-# What a model service is run by. The migrations make it; a schema that is made at
-# once has none, and a fixture cannot (its definition is a model, not a dictionary).
+# What a model service is run by, the same for 26.4 and 26.8. The migrations make it; a
+# schema that is made at once has none.
 runtime_variants() {
     sql -d backend >/dev/null <<'EOT'
 insert into runtime_variants (name, description, reads_vfolder_config_files, default_model_definition)
