@@ -18,7 +18,7 @@ from tests.realstack.deferred.journeys import absent, task_outcomes, token_outco
 from tests.realstack.deferred.report import HEADING, section, sentences, terminal_table
 from tests.realstack.matrix.page import PAGE, write_section
 from tests.realstack.matrix.reading import observe
-from tests.realstack.sessions.outcome import Outcome, merged, read_outcomes, write_outcomes
+from tests.realstack.sessions.outcome import Outcome, read_outcomes, write_outcomes
 from tests.realstack.stack.control import start, stop
 from tests.realstack.stack.settings import Stack, StackError, newest_releases, stack_of
 
@@ -40,7 +40,9 @@ def main() -> None:
         outcomes += _run(stack_of(release, str(Path(arguments.dir, release)) if arguments.dir else ""))
     red = any(one.problems for one in outcomes)
     if arguments.outcomes:
-        outcomes = merged(read_outcomes(arguments.outcomes), outcomes)
+        # A release is run as a whole: nothing is left of an earlier run of it, above all no start that failed.
+        again = {one.release for one in outcomes}
+        outcomes = [*(one for one in read_outcomes(arguments.outcomes) if one.release not in again), *outcomes]
         write_outcomes(arguments.outcomes, outcomes)
     console.print(terminal_table(outcomes))
     for sentence in sentences(outcomes):
