@@ -19,6 +19,7 @@ from opentelemetry.context import Context
 
 from otel_backendai.guard import Guard
 from otel_backendai.hops.background import HOP, function_name, run_scope
+from otel_backendai.hops.quiet_span import woken
 from otel_backendai.hops.span_scope import SpanScope
 from otel_backendai.names import ATTRIBUTE_KERNEL_ID, ATTRIBUTE_SESSION_ID
 
@@ -40,7 +41,8 @@ def _wrap_init(original: Callable[..., None]) -> Callable[..., Any]:
         original(self, *args, **kwargs)
         if HOP.active:
             with _KEEP:
-                _keep(self, context_api.get_current())
+                # A timer that notices a dead container has found something to do; once it is over it cannot say so.
+                _keep(self, woken(context_api.get_current()))
 
     return __init__
 

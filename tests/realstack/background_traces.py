@@ -5,7 +5,7 @@
 
     python -m tests.realstack.background_traces 26.9.6 [--dir DIR] [--service]
 
-``--service``: a model service, too; the stacks of 26.4 and later have none of the runtime variants that one needs.
+``--service``: a model service, too, whose replica comes to its session within two minutes.
 
 Exits 1 if a request's work is in more than one trace, or a part of it is missing.
 """
@@ -27,7 +27,7 @@ from tests.realstack.matrix.reading import observe
 from tests.realstack.stack.control import client_environment, client_telemetry
 from tests.realstack.stack.settings import HERE, Stack, stack_of
 
-_TIMEOUT = 300
+_TIMEOUT = 360
 _MANAGER = "backend.ai-manager"
 _STORAGE = "backend.ai-storage"
 _AGENT = "backend.ai-agent"
@@ -44,18 +44,17 @@ def main() -> None:
     arguments = parser.parse_args()
     stack = stack_of(arguments.release, arguments.dir)
     since = time.time()
-    made = drive(stack, arguments.service)
-    steps = [Step(title, request, "") for title, request in made.items()]
+    steps = drive(stack, with_service=arguments.service)
     spans = observe(stack.desk_url, steps, since - 1, stack.directory / "log").spans
-    faults = [fault for title, request in made.items() for fault in judge(stack.release, title, request, spans)]
+    faults = [f"{step.title}: {fault}" for step in steps for fault in judge_step(stack.release, step, spans)]
     for fault in faults:
         print(f"{stack.release} {fault}")
     wanted = {title for title in _expected(stack.release) if arguments.service or title != "service"}
-    sys.exit(1 if faults or wanted - made.keys() else 0)
+    sys.exit(1 if faults or wanted - {step.title for step in steps} else 0)
 
 
-def drive(stack: Stack, with_service: bool) -> Mapping[str, str]:
-    """Make the requests; their IDs by their titles, none when the client failed."""
+def drive(stack: Stack, *, with_service: bool) -> list[Step]:
+    """Make the requests; one step each, with the error of its answer, and none for what the client did not come to."""
     environment = os.environ | client_environment(stack) | client_telemetry(stack)
     launcher = stack.python.parent / "opentelemetry-instrument"
     with tempfile.TemporaryDirectory() as directory:
@@ -63,7 +62,12 @@ def drive(stack: Stack, with_service: bool) -> Mapping[str, str]:
         command = [*map(str, (launcher, stack.python, HERE / "drive_backgrounds.py", "--report", report))]
         command += ["--service"] * with_service
         subprocess.run(command, env=environment, timeout=_TIMEOUT, check=False)
-        return dict(json.loads(report.read_text())) if report.exists() else {}
+        return [Step(trace_id="", **one) for one in json.loads(report.read_text())] if report.exists() else []
+
+
+def judge_step(release: str, step: Step, spans: Sequence[Span]) -> list[str]:
+    """As :func:`judge`; a request that was refused leaves nothing behind, and its refusal is the fault."""
+    return [step.error] if step.error else judge(release, step.title, step.request_id, spans)
 
 
 def judge(release: str, title: str, request: str, spans: Sequence[Span]) -> list[str]:
@@ -77,11 +81,11 @@ def judge(release: str, title: str, request: str, spans: Sequence[Span]) -> list
         f"{release} {title}: {seconds:.2f} s, {len(traces)} trace(s), {len(own)} spans, {' '.join(services)}, "
         f"tasks {tasks}"
     )
-    faults = [] if len(traces) == 1 else [f"{title}: {len(traces)} traces"]
+    faults = [] if len(traces) == 1 else [f"{len(traces)} traces"]
     present = {(span.service, span.name) for span in own if not _is_task(span)} | {(name, "task") for name, _ in tasks}
-    faults += [f"{title}: no {name} of {service}" for service, name in _expected(release)[title] - present]
+    faults += [f"no {name} of {service}" for service, name in _expected(release)[title] - present]
     foreign = {span.attributes.get(ATTRIBUTE_REQUEST_ID) for span in spans if span.trace_id in traces} - {request}
-    return faults + [f"{title}: spans of {other} in its trace" for other in foreign]
+    return faults + [f"spans of {other} in its trace" for other in foreign]
 
 
 def _start(span: Span) -> int:

@@ -8,7 +8,7 @@ environment of a stack that runs; how far the work is, is asked for under other 
 
     opentelemetry-instrument python drive_backgrounds.py --report FILE [--service]
 
-FILE gets {title: request ID}, as JSON: of a folder that is cloned and one that is deleted
+FILE gets [{title, request_id, error}], as JSON: of a folder that is cloned and one that is deleted
 for ever, of a scan of a registry that does not exist, which fails, and if asked for of a
 model service that is made.
 """
@@ -20,18 +20,23 @@ import asyncio
 import json
 import tempfile
 import time
+import traceback
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from ai.backend.client.output.fields import session_fields
 from opentelemetry import trace
 from smoke import release  # type: ignore[import-not-found]  # beside it, where it is run
 
 from otel_backendai.api import bind_request_id
 
 _LIMIT = 60.0
-_CONTROLLERS = 30.0
+# From 26.4 on a replica goes through timers of up to 30 s before it has a session.
+_SERVICE_LIMIT = 180.0
+_FIELDS = [session_fields[name] for name in ("name", "status")]
+_ENDS = {"RUNNING", "ERROR", "CANCELLED", "TERMINATED"}
 # Of a service that a controller can start; nobody looks at what it serves.
 _DEFINITION = """
 models:
@@ -46,10 +51,14 @@ _GONE = {None, "delete-complete", "deleted-complete"}
 
 
 @asynccontextmanager
-async def _named(title: str, made: dict[str, str]) -> AsyncIterator[None]:
+async def _named(title: str, made: list[dict[str, str]]) -> AsyncIterator[None]:
     with bind_request_id() as request, trace.get_tracer("realstack").start_as_current_span(title):
-        made[title] = request
-        yield
+        made.append({"title": title, "request_id": request, "error": ""})
+        try:
+            yield
+        except Exception as error:
+            made[-1]["error"] = f"{type(error).__name__}: {error}"
+            raise
 
 
 async def _status(api: release.AsyncSession, name: str) -> str | None:
@@ -57,8 +66,8 @@ async def _status(api: release.AsyncSession, name: str) -> str | None:
     return str(found[0].get("status") or _READY).lower() if found else None
 
 
-async def _until(wanted: Callable[[], Awaitable[bool]]) -> None:
-    deadline = time.monotonic() + _LIMIT
+async def _until(wanted: Callable[[], Awaitable[bool]], limit: float = _LIMIT) -> None:
+    deadline = time.monotonic() + limit
     while time.monotonic() < deadline:
         with bind_request_id():
             if await wanted():
@@ -67,7 +76,7 @@ async def _until(wanted: Callable[[], Awaitable[bool]]) -> None:
     raise TimeoutError
 
 
-async def _delete(api: release.AsyncSession, name: str, identifier: str, made: dict[str, str]) -> None:
+async def _delete(api: release.AsyncSession, name: str, identifier: str, made: list[dict[str, str]]) -> None:
     folder = api.VFolder(name)
     for_ever = getattr(folder, "delete_trash", folder.delete)
     if for_ever != folder.delete:
@@ -84,7 +93,7 @@ def _definition(directory: str) -> Path:
     return path
 
 
-async def _serve(api: release.AsyncSession, made: dict[str, str]) -> None:
+async def _serve(api: release.AsyncSession, made: list[dict[str, str]]) -> None:
     name = f"model-{uuid.uuid4().hex[:8]}"
     with bind_request_id(), tempfile.TemporaryDirectory() as directory:
         await api.VFolder.create(name, usage_mode="model")
@@ -102,32 +111,48 @@ async def _serve(api: release.AsyncSession, made: dict[str, str]) -> None:
             scaling_group="default",
             model_mount_destination="/models",
         )
-    # Nothing tells how far a controller is whose replica nobody can reach; its timers are due by then.
-    await asyncio.sleep(_CONTROLLERS)
+
+    async def has_session() -> bool:
+        listed = await api.ComputeSession.paginated_list(fields=_FIELDS, page_size=100)
+        # The session of a replica is called after the service.
+        return any(str(one["name"]).startswith(name) and one["status"] in _ENDS for one in listed.items)
+
+    await _until(has_session, _SERVICE_LIMIT)
 
 
-async def _drive(made: dict[str, str], with_service: bool) -> None:
+async def _folder(api: release.AsyncSession, made: list[dict[str, str]]) -> None:
     name = f"later-{uuid.uuid4().hex[:8]}"
+    with bind_request_id():
+        created = await api.VFolder.create(name, usage_mode="general", cloneable=True)
+    async with _named("clone", made):
+        # 23.09 has no default for the host, whatever it says.
+        await api.VFolder(name).clone(f"{name}-2", target_host=created["host"])
+
+    async def is_cloned() -> bool:
+        return await _status(api, name) == await _status(api, f"{name}-2") == _READY
+
+    async def is_gone() -> bool:
+        return await _status(api, name) in _GONE
+
+    await _until(is_cloned)
+    await _delete(api, name, created["id"], made)
+    await _until(is_gone)
+
+
+async def _rescan(api: release.AsyncSession, made: list[dict[str, str]]) -> None:
+    async with _named("rescan", made):
+        await api.Image.rescan_images("cr.standin.local")
+
+
+async def _drive(made: list[dict[str, str]], with_service: bool) -> None:
+    parts = [_folder, _rescan, *([_serve] if with_service else [])]
     async with release.AsyncSession() as api:
-        with bind_request_id():
-            created = await api.VFolder.create(name, usage_mode="general", cloneable=True)
-        async with _named("clone", made):
-            # 23.09 has no default for the host, whatever it says.
-            await api.VFolder(name).clone(f"{name}-2", target_host=created["host"])
-
-        async def is_cloned() -> bool:
-            return await _status(api, name) == await _status(api, f"{name}-2") == _READY
-
-        async def is_gone() -> bool:
-            return await _status(api, name) in _GONE
-
-        await _until(is_cloned)
-        await _delete(api, name, created["id"], made)
-        await _until(is_gone)
-        async with _named("rescan", made):
-            await api.Image.rescan_images("cr.standin.local")
-        if with_service:
-            await _serve(api, made)
+        for part in parts:
+            try:
+                await part(api, made)
+            except Exception:
+                # One that fails is missing or red; the others are made nevertheless.
+                traceback.print_exc()
 
 
 if __name__ == "__main__":
@@ -135,7 +160,7 @@ if __name__ == "__main__":
     options.add_argument("--report", type=Path, required=True)
     options.add_argument("--service", action="store_true")
     parsed = options.parse_args()
-    requests: dict[str, str] = {}
+    requests: list[dict[str, str]] = []
     try:
         asyncio.run(_drive(requests, parsed.service))
     finally:

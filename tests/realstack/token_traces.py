@@ -39,15 +39,13 @@ def main() -> None:
     since = time.time()
     steps = drive(stack)
     spans = observe(stack.desk_url, [], since - 1, stack.directory / "log").spans
-    journeys = dict.fromkeys(step["journey"] for step in steps if step["journey"])
-    verdicts = [verdict(stack.release, spans, journey, steps) for journey in journeys]
-    failed = [step["title"] for step in steps if step["error"]]
-    if failed:
-        print(f"{stack.release}: failed: {', '.join(failed)}")
-    shown = that_show_tokens(spans)
-    for span in shown:
-        print(f"{stack.release}: a token is on {span.service} {span.name} of {span.scope}")
-    sys.exit(0 if verdicts and all(verdicts) and not failed and not shown else 1)
+    journeys = list(dict.fromkeys(step["journey"] for step in steps if step["journey"]))
+    faults = [fault for journey in journeys for fault in judge(stack.release, spans, journey, steps)]
+    faults += [f"failed: {step['title']}" for step in steps if step["error"]]
+    faults += shown_tokens(spans)
+    for fault in faults:
+        print(f"{stack.release}: {fault}")
+    sys.exit(1 if faults or not journeys else 0)
 
 
 def drive(stack: Stack) -> list[Mapping[str, Any]]:
@@ -61,8 +59,8 @@ def drive(stack: Stack) -> list[Mapping[str, Any]]:
         return list(json.loads(report.read_text())) if report.exists() else []
 
 
-def verdict(release: str, spans: Sequence[Span], journey: str, steps: Sequence[Mapping[str, Any]]) -> bool:
-    """Print what is known of one journey; whether it is one trace."""
+def judge(release: str, spans: Sequence[Span], journey: str, steps: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Print what is known of one journey, and return what is wrong with it; its steps have to be among ``steps``."""
     own = [step for step in steps if step["journey"] == journey]
     found = visits_of(spans, EXPECTATIONS[journey], own[0]["began"], own[-1]["ended"])
     traces = {span.trace_id for span in (*found.visits, *([found.made] if found.made else []))}
@@ -78,9 +76,12 @@ def verdict(release: str, spans: Sequence[Span], journey: str, steps: Sequence[M
         worker = span.resource.get("process.pid", "")
         request = span.attributes.get(ATTRIBUTE_REQUEST_ID)
         print(f"  {verb} {span.service} {worker} {span.name} {span.trace_id} {request}")
-    for problem in found.problems:
-        print(f"  {problem}")
-    return not found.problems
+    return list(found.problems)
+
+
+def shown_tokens(spans: Sequence[Span]) -> list[str]:
+    """Where tokens can be read; nothing when they cannot."""
+    return [f"a token is on {span.service} {span.name} of {span.scope}" for span in that_show_tokens(spans)]
 
 
 if __name__ == "__main__":

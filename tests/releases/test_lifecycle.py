@@ -12,9 +12,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from opentelemetry.context import Context
 
 from otel_backendai import request_id
 from otel_backendai.api import bind_request_id
+from otel_backendai.hops.background import run_scope
 from otel_backendai.instrumentors import BackgroundInstrumentor, LogsInstrumentor
 from otel_backendai.releases import lifecycle
 from tests.conftest import Telemetry
@@ -145,6 +147,24 @@ async def test_what_the_daemon_noticed_is_a_root(background: Telemetry) -> None:
     (span,) = background.spans
     assert span.parent is None
     assert (span.attributes or {})["backendai.request.origin.detail"] == "background"
+
+
+async def test_what_a_timer_noticed_is_below_its_run(background: Telemetry) -> None:
+    """A timer that is noise has found something to do: its run's span, with the origin of its ID, is the root."""
+    made = agent()
+    with run_scope("Agent.sync_container_lifecycles", Context(), quiet=True):
+        await made.container_lifecycle_queue.put(event())
+    with run_scope("Agent.sync_container_lifecycles", Context(), quiet=True):
+        pass  # nothing noticed
+    await handle(made)
+    spans = {span.name: span for span in background.spans}
+    root, child = spans.pop("Agent.sync_container_lifecycles"), spans.pop("container lifecycle start")
+    assert spans == {}
+    assert root.parent is None
+    assert (root.attributes or {})["backendai.request.origin.detail"] == "background"
+    assert child.parent is not None
+    assert child.parent.span_id == root.context.span_id
+    assert made.seen == [(root.attributes or {})["backendai.request.id"]]
 
 
 @pytest.mark.parametrize("kind", ["START", "DESTROY", "CLEAN"])

@@ -30,12 +30,25 @@ class Outcome:
         case: Its title.
         rows: What is shown of it: a cell for each row of the table, by the row's title.
         problems: What is wrong; nothing when it is green.
+        absent: Why the release or its stack does not have it; "" when it was run.
     """
 
     release: str
     case: str
     rows: Mapping[str, str] = field(default_factory=dict)
     problems: Sequence[str] = ()
+    absent: str = ""
+
+    @property
+    def verdict(self) -> str:
+        """In one word."""
+        return "n/a" if self.absent else "red" if self.problems else "green"
+
+
+def newest_first(outcomes: Sequence[Outcome]) -> list[str]:
+    """The releases that they are of."""
+    found = {one.release for one in outcomes}
+    return sorted(found, key=lambda release: [int(part) for part in release.split(".")], reverse=True)
 
 
 def merged(earlier: Sequence[Outcome], later: Sequence[Outcome]) -> list[Outcome]:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from rich.markup import escape
 from rich.table import Table
 
-from tests.realstack.sessions.outcome import TITLES, Outcome
+from tests.realstack.sessions.outcome import TITLES, Outcome, newest_first
 
 _NOT_RUN = "-"
 _KNOWN = frozenset(TITLES.values())
@@ -16,7 +16,7 @@ _KNOWN = frozenset(TITLES.values())
 
 def terminal_table(outcomes: Sequence[Outcome]) -> Table:
     """The table with colours."""
-    releases = _releases(outcomes)
+    releases = newest_first(outcomes)
     table = Table("", *releases)
     for case in _cases(outcomes):
         verdicts = [_verdict(_of(outcomes, release, case)) for release in releases]
@@ -33,7 +33,7 @@ def section(outcomes: Sequence[Outcome], date: str) -> str:
         outcomes: Of all releases and cases that were run.
         date: Of the run, as a reader writes it.
     """
-    releases = _releases(outcomes)
+    releases = newest_first(outcomes)
     lines = [
         f"Written by `make test-sessions` on {date}: sessions from `POST /session` to RUNNING and from their `DELETE`",
         "to TERMINATED, each request under a known ID ([how](../tests/realstack/README.md)). Covered: the part of that",
@@ -54,11 +54,6 @@ def section(outcomes: Sequence[Outcome], date: str) -> str:
     return "\n".join(lines).rstrip("\n") + "\n"
 
 
-def _releases(outcomes: Sequence[Outcome]) -> list[str]:
-    found = {one.release for one in outcomes}
-    return sorted(found, key=lambda release: [int(part) for part in release.split(".")], reverse=True)
-
-
 def _cases(outcomes: Sequence[Outcome]) -> list[str]:
     found = dict.fromkeys(one.case for one in outcomes)
     return [title for title in TITLES.values() if title in found] + [case for case in found if case not in _KNOWN]
@@ -73,9 +68,7 @@ def _of(outcomes: Sequence[Outcome], release: str, case: str) -> Outcome | None:
 
 
 def _verdict(outcome: Outcome | None) -> str:
-    if outcome is None:
-        return _NOT_RUN
-    return "red" if outcome.problems else "green"
+    return _NOT_RUN if outcome is None else outcome.verdict
 
 
 def _cell(outcomes: Sequence[Outcome], release: str, case: str, row: str) -> str:

@@ -362,7 +362,7 @@ EOT
         groups: [{id: $project, name: "default", description: "realstack", is_active: true, domain_name: "default",
                   type: "general", resource_policy: "default", total_resource_slots: {}, allowed_vfolder_hosts: $hosts}],
         scaling_groups: [{name: "default", description: "realstack", is_active: true, driver: "static",
-                  driver_opts: {}, scheduler: "fifo", scheduler_opts: {}, wsproxy_addr: $ws, wsproxy_api_token: $wst}],
+                  driver_opts: {}, scheduler: "fifo", scheduler_opts: {allowed_session_types: ["interactive", "batch", "inference"]}, wsproxy_addr: $ws, wsproxy_api_token: $wst}],
         sgroups_for_domains: [{scaling_group: "default", domain: "default"}],
         users: [$person + {uuid: $admin, username: "admin", email: "admin@realstack.local", password: "realstack-admin", full_name: "Admin", description: "", role: "superadmin"},
                 $person + {uuid: $user, username: "user", email: "user@realstack.local", password: "realstack-user", full_name: "User", description: "", role: "user"}],

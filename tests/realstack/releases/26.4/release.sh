@@ -52,6 +52,7 @@ EOT
     mgr fixture populate "$CONF/fixtures.json" >"$LOG/seed-fixtures.log" 2>&1 || die "fixtures, see $LOG/seed-fixtures.log"
     [ "$(sql -d backend -c 'select count(*) from keypairs')" = 2 ] || die "fixtures, see $LOG/seed-fixtures.log"
     roles
+    runtime_variants
 }
 
 fixtures() {

@@ -378,6 +378,7 @@ release_seed() {
     fixtures >"$CONF/fixtures.json"
     mgr fixture populate "$CONF/fixtures.json" >"$LOG/seed-fixtures.log" 2>&1 || die "fixtures, see $LOG/seed-fixtures.log"
     memberships
+    runtime_variants
     mgr permissions provision >>"$LOG/seed-roles.log" 2>&1 || die "roles, see $LOG/seed-roles.log"
 }
 
@@ -459,6 +460,17 @@ with made as (
     insert into entity_memberships (virtual_entity_id, member_entity_id, capped)
     select owner, member, capped from edge on conflict do nothing returning id, capped)
 insert into entity_membership_caps (membership_id, permission) select id, 1 from made where capped;
+EOT
+}
+
+# What a model service is run by, the same for 26.4 and 26.8. The migrations make it; a
+# schema that is made at once has none.
+runtime_variants() {
+    sql -d backend >/dev/null <<'EOT'
+insert into runtime_variants (name, description, reads_vfolder_config_files, default_model_definition)
+    values ('custom', 'Custom (Default)', true,
+            '{"models": [{"name": "custom-model", "service": {"port": 8080, "health_check":
+              {"enable": false, "path": "/health", "interval": 10.0, "max_retries": 10, "initial_delay": 1800.0}}}]}');
 EOT
 }
 
