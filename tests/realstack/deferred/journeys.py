@@ -31,6 +31,7 @@ TITLES: Final = (*TOKENS.values(), HIDDEN, *TASKS.values(), CLIENTS)
 # By family and by what the drives call them: why it is not there.
 _ABSENT: Final[Mapping[tuple[str, str], str]] = {
     ("23.9", "app start"): "its apps are reached by signed calls to the manager, without a token",
+    ("24.3", "service"): "it takes images of the role INFERENCE only, and the stack has none",
 }
 _MISSING: Final = "not done, see the command's output"
 
