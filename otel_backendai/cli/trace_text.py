@@ -158,14 +158,20 @@ def error_text(span: Span) -> str:
     told = [span.status_message] if span.status_message else []
     for event in span.events:
         if event.name == "exception":
-            parts = (event.attributes.get("exception.type"), event.attributes.get("exception.message"))
-            raised = ": ".join(part for part in parts if isinstance(part, str) and part)
-            told += [raised] if raised and not any(raised in text for text in told) else []
+            told += _news(told, event.attributes.get("exception.type"), event.attributes.get("exception.message"))
     error_type = span.attributes.get("error.type")
     if not told and isinstance(error_type, str):
         told = [error_type]
     text = printable("; ".join(told))
     return text if len(text) <= _LONGEST_ERROR else text[:_LONGEST_ERROR] + "…"
+
+
+def _news(told: Sequence[str], kind: object, message: object) -> list[str]:
+    """What an exception says beyond what is told already: its message may be the description of the status."""
+    if isinstance(message, str) and message and any(message in text for text in told):
+        return []
+    raised = ": ".join(part for part in (kind, message) if isinstance(part, str) and part)
+    return [raised] if raised and not any(raised in text for text in told) else []
 
 
 def _span_parts(span: Span) -> list[Part]:

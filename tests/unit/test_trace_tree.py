@@ -194,6 +194,7 @@ def test_lines_of_a_trace() -> None:
         ({"status_message": "full"}, "full"),
         ({"status_message": "OSError: full"}, "OSError: full"),
         ({"status_message": "failed"}, "failed; OSError: full"),
+        ({"status_message": "the disk is full"}, "the disk is full"),
         ({"attributes": {"error.type": "500"}, "events": ()}, "500"),
         ({"attributes": {"error.type": 500}, "events": ()}, ""),
         ({"status_message": "x" * 501, "events": ()}, "x" * 500 + "…"),
@@ -202,7 +203,7 @@ def test_lines_of_a_trace() -> None:
 def test_error_text(changes: dict[str, Any], told: str) -> None:
     """The status message and the exception, each once; the type of the error where there is neither."""
     raised = SpanEvent(START, "exception", {"exception.type": "OSError", "exception.message": "full"})
-    if changes.get("status_message") in ("OSError: full", "failed"):
+    if changes.get("status_message") in ("OSError: full", "failed", "the disk is full"):
         changes = {**changes, "events": (raised,)}
     assert error_text(span("a", **{"status": "error", **changes})) == told
 
