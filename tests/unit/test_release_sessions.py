@@ -79,9 +79,9 @@ GOOD = [
 ]
 
 
-def problems(spans: list[Span], *, killed: bool = False) -> list[str]:
+def problems(spans: list[Span], *, killed: bool = False, lost: float = 0.0) -> list[str]:
     """What is wrong with the creation of the first session."""
-    return trace_problems(figures_of(spans, ONE, CREATION, killed=killed), CREATION, ["manager", "agent"])
+    return trace_problems(figures_of(spans, ONE, CREATION, killed=killed), CREATION, ["manager", "agent"], lost)
 
 
 def test_a_good_creation() -> None:
@@ -102,12 +102,15 @@ def test_what_turns_a_creation_red() -> None:
 
 
 def test_a_killed_manager_is_judged_from_the_clients_request_on() -> None:
-    """The request's own span is lost, and what the later spans leave of the time is not forgiven."""
+    """The request's own span is lost; of the time, what was not sent yet is forgiven, and no more."""
     late = [*GOOD[2:], span("create session", 0.1, 1)]
     assert problems(late, killed=True) == []
     assert problems([GOOD[3], span("session CREATING", 4, 8, attributes=REACHED)], killed=True) == [
         "50.0% covered until RUNNING"
     ]
+    unsent = [GOOD[3], span("session CREATING", 1, 8, attributes=REACHED)]
+    assert problems(unsent, killed=True) == ["87.5% covered until RUNNING"]
+    assert problems(unsent, killed=True, lost=1.0) == []
     client = span("a session", 0, 9, service="client")
     assert problems([client, *GOOD[3:], span("x", 4, 8, attributes=REACHED)], killed=True) != []
 

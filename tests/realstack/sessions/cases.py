@@ -40,6 +40,8 @@ _SPLIT_ROUNDS = 4
 
 # The part of a trace that every release has, and what the app's start adds to it.
 _ALWAYS = ["manager", "agent"]
+# Seconds between two exports: what a process that is killed has not sent yet.
+_UNSENT = 1.0
 _PROXIES = ("proxy-coordinator", "proxy-worker")
 
 
@@ -103,7 +105,7 @@ def killed(stack: Stack) -> Outcome:
     made, seen = drive_and_observe(stack, "--interlude", restart_of(stack, "manager"))
     (one,) = made
     creation = figures_of(seen.spans, one, CREATION, killed=True)
-    problems = [*trace_problems(creation, CREATION, _ALWAYS), *_shared_problems(made, seen)]
+    problems = [*trace_problems(creation, CREATION, _ALWAYS, _UNSENT), *_shared_problems(made, seen)]
     rows = {"until RUNNING, killed": _time(creation), "covered, killed": _share(creation)}
     return Outcome(stack.release, TITLES["killed"], rows, problems)
 

@@ -47,20 +47,21 @@ def figures_of(spans: Sequence[Span], one: Made, status: str, *, killed: bool = 
     return coverage(spans, request, reached(spans, one, status), start)
 
 
-def trace_problems(figures: Coverage | None, status: str, components: Sequence[str]) -> list[str]:
+def trace_problems(figures: Coverage | None, status: str, components: Sequence[str], lost: float = 0.0) -> list[str]:
     """What is wrong with the trace of a creation or an end.
 
     Args:
         figures: Those of :func:`figures_of`.
         status: Where it ends.
         components: Which have to be in it.
+        lost: Seconds of spans that a killed process may have taken with it.
     """
     if figures is None:
         return [f"no trace until {status}"]
     problems = []
     if figures.traces != 1:
         problems.append(f"{figures.traces} traces until {status}")
-    if figures.share < LEAST_SHARE:
+    if (1 - figures.share) * figures.seconds > (1 - LEAST_SHARE) * figures.seconds + lost:
         problems.append(f"{figures.share:.1%} covered until {status}")
     missing = [name for name in components if name not in figures.components]
     return problems + ([f"no span of {', '.join(missing)} until {status}"] if missing else [])
