@@ -61,6 +61,11 @@ def digest_of(text: object) -> str | None:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
+def expect() -> None:
+    """Say that a token is about to be made, so that telling of it does not begin with a connection."""
+    tokens.expect()
+
+
 def remember(text: object) -> None:
     """Keep the current context as that of the token ``text``, here and wherever it may be brought to."""
     with _REMEMBER:

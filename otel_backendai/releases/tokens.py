@@ -53,6 +53,9 @@ _MADE = Guard("tokens: made")
 def _wrap_maker(original: Callable[..., Awaitable[Any]]) -> Callable[..., Any]:
     @functools.wraps(original)
     async def make(*args: Any, **kwargs: Any) -> Any:
+        if HOP.active:
+            # The client may come back within milliseconds; a connection to Redis takes as long.
+            tokens.expect()
         response = await original(*args, **kwargs)
         if HOP.active:
             with _MADE:

@@ -4,6 +4,7 @@
 """Which token a request brings and a response gives, and how others hear of one: by its digest, never the token."""
 
 import json
+import threading
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -22,7 +23,7 @@ from otel_backendai.hops.context_store import ContextStore
 from otel_backendai.hops.kept_contexts import KeptContexts
 from otel_backendai.hops.tokens import Token, digest_of
 from otel_backendai.names import SETTING_COMPONENT, TOKEN_CHANNEL, TOKEN_KEY_PREFIX
-from otel_backendai.releases.tokens import brought_token, made_tokens
+from otel_backendai.releases.tokens import _wrap_maker, brought_token, made_tokens
 from tests.conftest import Telemetry
 
 TOKEN = "eyJhbGciOiJIUzI1NiJ9.eyJvcCI6InVwbG9hZCJ9.c2lnbmF0dXJl"  # noqa: S105  # nobody's
@@ -137,6 +138,24 @@ def test_the_token_itself_is_nowhere(telemetry: Telemetry) -> None:
     assert json.loads(value)["request_id"] == "request-1"
     assert redis.ttl(f"{TOKEN_KEY_PREFIX}{digest}") > 0
     subscription.close()
+
+
+async def test_redis_is_connected_while_a_token_is_made(telemetry: Telemetry) -> None:
+    """The client comes back at once, and a connection that began with the answer would be late."""
+    connected = threading.Event()
+
+    def connect() -> fakeredis.FakeRedis:
+        connected.set()
+        return fakeredis.FakeRedis(server=fakeredis.FakeServer())
+
+    tokens.tokens.store = ContextStore(connect)
+
+    async def make() -> web.Response:
+        assert connected.wait(10)
+        return web.json_response({"token": TOKEN})
+
+    response = await _wrap_maker(make)()
+    assert json.loads(response.body) == {"token": TOKEN}
 
 
 def test_another_process_hears_of_it(telemetry: Telemetry, monkeypatch: pytest.MonkeyPatch) -> None:
