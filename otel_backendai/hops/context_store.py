@@ -17,6 +17,8 @@ from contextlib import suppress
 from queue import Empty, Full, Queue
 from typing import Any
 
+from otel_backendai.hops.context_teller import ContextTeller
+
 _logger = logging.getLogger(__name__)
 
 MAX_ORDERS = 1000
@@ -42,6 +44,7 @@ class ContextStore:
 
     def __init__(self, connect: Connect) -> None:
         self._connect = connect
+        self._teller = ContextTeller()
         self._lock = threading.Lock()
         self._orders: Queue[Callable[[Any], None]] = Queue(MAX_ORDERS)
         self._process = 0
@@ -59,13 +62,14 @@ class ContextStore:
         self._order(lambda client: client.set(key, value, ex=seconds))
 
     def tell(self, channel: str, text: str) -> None:
-        """Send ``text`` to who listens on ``channel``, some time soon, if possible."""
-        self._order(lambda client: client.publish(channel, text))
+        """Send ``text`` to who listens on ``channel``: at once after :meth:`wake`, else some time soon, if possible."""
+        if not self._teller.send(channel, text):
+            self._order(lambda client: client.publish(channel, text))
 
     def wake(self) -> None:
-        """Connect some time soon, unless that is done: what is written next is not long in coming."""
-        if self._thread is None or self._process != os.getpid():
-            self._order(lambda client: client.ping())
+        """Connect some time soon, unless that is done: something will be told."""
+        if not self._teller.is_open:
+            self._order(lambda _: self._teller.open(self._connect))
 
     def read(self, key: str, found: Found) -> None:
         """Look ``key`` up some time soon and hand the value (bytes, or ``None``) to ``found``, in the thread.
@@ -99,6 +103,7 @@ class ContextStore:
                 with self._lock:
                     if not self._orders.empty():
                         continue
+                    self._teller.close()
                     self._thread = None
                     break
             if time.monotonic() < self._paused_until:

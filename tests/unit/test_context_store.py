@@ -48,23 +48,6 @@ def test_what_is_written_is_read_by_another_process() -> None:
     assert 0 < int(fakeredis.FakeRedis(server=server).ttl("key")) <= 60
 
 
-def test_it_is_connected_before_something_is_written() -> None:
-    """Woken, it connects by itself, once; woken again, it has nothing to do."""
-    server, asked = fakeredis.FakeServer(), Queue[str]()
-
-    class Told(fakeredis.FakeRedis):
-        def ping(self, **kwargs: Any) -> Any:
-            asked.put("ping")
-            return super().ping(**kwargs)
-
-    store = ContextStore(lambda: Told(server=server))
-    store.wake()
-    assert asked.get(timeout=10) == "ping"
-    store.wake()
-    assert read(store, "key") is None
-    assert asked.empty()
-
-
 def test_a_silent_redis_costs_nothing(silent: int, caplog: pytest.LogCaptureFixture) -> None:
     """Ten thousand orders do not wait for a server that never answers, are bounded, and make one line of log."""
     store = ContextStore(lambda: redis.Redis("127.0.0.1", silent, socket_timeout=0.2))
