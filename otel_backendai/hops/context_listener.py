@@ -15,12 +15,15 @@ from contextlib import suppress
 from typing import Any
 
 from otel_backendai.guard import Guard
+from otel_backendai.hops.arrival import has_arrived
 from otel_backendai.hops.context_store import LOG_INTERVAL, PAUSE, Connect
 
 _logger = logging.getLogger(__name__)
 
 # Seconds after which a listener that is not wanted any more has seen that.
 WAKE = 5.0
+# Seconds that whoever asks what has arrived gives the thread to hear it.
+CATCH_UP = 0.002
 THREAD_NAME = "otel-backendai-listener"
 
 _HEARD = Guard("context listener: heard")
@@ -46,6 +49,9 @@ class ContextListener:
         self._lock = threading.Lock()
         self._process = 0
         self._thread: threading.Thread | None = None
+        self._connection: Any = None
+        self._is_hearing = False
+        self._has_heard = threading.Event()
         self._logged_at = -LOG_INTERVAL
 
     @property
@@ -62,6 +68,20 @@ class ContextListener:
             self._thread = threading.Thread(target=self._run, name=THREAD_NAME, daemon=True)
             self._thread.start()
 
+    def catch_up(self) -> None:
+        """Let the thread hear what has arrived in this process already.
+
+        It cannot while a busy loop holds the interpreter. Nothing waits for what has not arrived, nor longer than two
+        milliseconds.
+        """
+        connection = self._connection
+        if connection is None or not self.is_listening:
+            return
+        with suppress(Exception):  # the thread may be losing the connection just now
+            self._has_heard.clear()
+            if self._is_hearing or has_arrived(connection, 0):
+                self._has_heard.wait(CATCH_UP)
+
     def _run(self) -> None:
         while self._is_wanted():
             client: Any = None
@@ -77,13 +97,24 @@ class ContextListener:
                         client.close()
 
     def _listen(self, client: Any) -> None:
-        with client.pubsub(ignore_subscribe_messages=True) as subscription:
+        with client.pubsub() as subscription:
             subscription.subscribe(self._channel)
-            while self._is_wanted():
-                message = subscription.get_message(timeout=WAKE)
-                if message is not None:
-                    with _HEARD:
-                        self._heard(message["data"])
+            self._connection = subscription.connection
+            try:
+                while self._is_wanted():
+                    has_arrived(self._connection, WAKE)
+                    self._is_hearing = True
+                    self._hear(subscription)
+                    self._is_hearing = False
+                    self._has_heard.set()
+            finally:
+                self._connection, self._is_hearing = None, False
+
+    def _hear(self, subscription: Any) -> None:
+        while (message := subscription.get_message(timeout=0)) is not None:
+            if message["type"] == "message":
+                with _HEARD:
+                    self._heard(message["data"])
 
     def _pause(self) -> None:
         until = time.monotonic() + PAUSE

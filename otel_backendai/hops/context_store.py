@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from queue import Empty, Full, Queue
+from queue import Empty, SimpleQueue
 from typing import Any
 
 from otel_backendai.hops.context_teller import ContextTeller
@@ -22,6 +22,8 @@ from otel_backendai.hops.context_teller import ContextTeller
 _logger = logging.getLogger(__name__)
 
 MAX_ORDERS = 1000
+# Anybody may ask by a token that nobody made: questions leave room for what is to be kept.
+MAX_ORDERS_TO_ASK = MAX_ORDERS // 2
 # Seconds: for one answer, and how long nothing is asked after a failure.
 TIMEOUT = 2.0
 PAUSE = 10.0
@@ -46,7 +48,7 @@ class ContextStore:
         self._connect = connect
         self._teller = ContextTeller()
         self._lock = threading.Lock()
-        self._orders: Queue[Callable[[Any], None]] = Queue(MAX_ORDERS)
+        self._orders: SimpleQueue[Callable[[Any], None]] = SimpleQueue()
         self._process = 0
         self._thread: threading.Thread | None = None
         self._paused_until = 0.0
@@ -71,28 +73,31 @@ class ContextStore:
         if not self._teller.is_open:
             self._order(lambda _: self._teller.open(self._connect))
 
-    def read(self, key: str, found: Found) -> None:
+    def read(self, key: str, found: Found) -> bool:
         """Look ``key`` up some time soon and hand the value (bytes, or ``None``) to ``found``, in the thread.
 
         ``found`` is not called when Redis does not answer.
-        """
-        self._order(lambda client: found(client.get(key)))
 
-    def _order(self, order: Callable[[Any], None]) -> None:
+        Returns:
+            Whether Redis will be asked; not so while it is left alone, or when much else waits.
+        """
+        return self._order(lambda client: found(client.get(key)), MAX_ORDERS_TO_ASK)
+
+    def _order(self, order: Callable[[Any], None], limit: int = MAX_ORDERS) -> bool:
         if time.monotonic() < self._paused_until:
-            return
+            return False
         with self._lock:
             if self._process != os.getpid():
                 # A fork: the thread is not here, and its orders are the parent's.
-                self._process, self._thread, self._orders = os.getpid(), None, Queue(MAX_ORDERS)
-            try:
-                self._orders.put_nowait(order)
-            except Full:
+                self._process, self._thread, self._orders = os.getpid(), None, SimpleQueue()
+            if self._orders.qsize() >= limit:
                 self._report("more than it can take")
-                return
+                return False
+            self._orders.put(order)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name=THREAD_NAME, daemon=True)
                 self._thread.start()
+        return True
 
     def _run(self) -> None:
         client: Any = None

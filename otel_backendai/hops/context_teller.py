@@ -8,12 +8,13 @@ waits, which is after it has written its response: then whoever was answered can
 """
 
 import os
-import select
 import threading
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
+
+from otel_backendai.hops.arrival import has_arrived
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,7 @@ class _Opened:
 
 
 class ContextTeller:
-    """A connection to Redis that answers nothing (``CLIENT REPLY OFF``), so that there is never anything to wait for."""
+    """A connection to a Redis that was told to answer nothing (``CLIENT REPLY OFF``): there is nothing to wait for."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -76,7 +77,8 @@ class ContextTeller:
             if opened is None:
                 return False
             with suppress(Exception):  # whatever it is, the caller has another way
-                if _is_silent(opened.connection):
+                # Else Redis has hung up, or it answers all the same, and answers that nobody reads fill its buffers.
+                if not has_arrived(opened.connection, 0):
                     opened.connection.send_command("PUBLISH", channel, text, check_health=False)
                     return True
             self._close()
@@ -95,10 +97,3 @@ class ContextTeller:
         with suppress(Exception):  # it may be broken
             if opened is not None:
                 opened.connection.disconnect()
-
-
-def _is_silent(connection: Any) -> bool:
-    """Whether nothing was received: Redis has not hung up, nor does it answer although it was told not to."""
-    poll = select.poll()
-    poll.register(connection._sock, select.POLLIN)
-    return not poll.poll(0)

@@ -130,6 +130,14 @@ class KeptContexts:
         with self._lock:
             return self._kept.get(identifier)
 
+    def known_by_now(self, identifier: str) -> Kept | None:
+        """What is kept in this process, what others have told it up to now included."""
+        kept = self.known(identifier)
+        if kept is None and self.listener is not None:
+            self.listener.catch_up()
+            kept = self.known(identifier)
+        return kept
+
     def find(self, identifier: str) -> Kept | None:
         """What is kept in this process; if nothing, the store is asked for the next time."""
         kept = self.known(identifier)
@@ -177,8 +185,10 @@ class KeptContexts:
                 is_due, asked.times = True, 2
             if act is not None and len(asked.waiting) < _MAX_WAITING:
                 asked.waiting.append(act)
-        if is_due:
-            store.read(self._prefix + identifier, lambda value: self._answer(identifier, value))
+        if is_due and not store.read(self._prefix + identifier, lambda value: self._answer(identifier, value)):
+            with self._lock:
+                # Not asked: the next one may, and nobody waits for an answer.
+                self._asked.forget(identifier)
 
     def _answer(self, identifier: str, value: object) -> None:
         with _ANSWER:

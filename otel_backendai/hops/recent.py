@@ -34,6 +34,10 @@ class Recent(Generic[K, V]):
         while len(self._entries) > self._limit:
             self._entries.popitem(last=False)
 
+    def forget(self, key: K) -> None:
+        """Take the value of ``key`` out, if there is one."""
+        self._entries.pop(key, None)
+
     def clear(self) -> None:
         """Take all entries out."""
         self._entries.clear()

@@ -83,7 +83,7 @@ def continued(context: Context, token: Token) -> tuple[Context, list[Link]]:
     """
     if not HOP.active or not _is_nobodys(context):
         return context, []
-    kept = tokens.known(token.digest)
+    kept = tokens.known_by_now(token.digest)
     return (context, []) if kept is None or not _says_something(kept, token) else context_of(kept)
 
 

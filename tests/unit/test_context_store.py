@@ -59,6 +59,16 @@ def test_a_silent_redis_costs_nothing(silent: int, caplog: pytest.LogCaptureFixt
     assert _lines(caplog) == 1
 
 
+def test_questions_leave_room_for_what_is_to_be_kept(silent: int) -> None:
+    """Anybody can ask by a token that nobody made; what is written then still finds a place."""
+    store = ContextStore(lambda: redis.Redis("127.0.0.1", silent, socket_timeout=0.5))
+    asked = [store.read(f"key{number}", lambda _: None) for number in range(context_store.MAX_ORDERS)]
+    assert asked.count(True) in (context_store.MAX_ORDERS_TO_ASK, context_store.MAX_ORDERS_TO_ASK + 1)
+    before = store.waiting
+    store.write("key", "value", 60)
+    assert store.waiting == before + 1
+
+
 def test_a_refusing_redis_is_left_alone_for_a_while(caplog: pytest.LogCaptureFixture) -> None:
     """After a failure nothing is asked for a pause, and a second failure is not logged within a minute."""
     attempts: list[int] = []

@@ -6,11 +6,12 @@
 import json
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import fakeredis
 import pytest
+import redis
 from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
 from opentelemetry.context import Context
@@ -19,7 +20,7 @@ from otel_backendai import request_id
 from otel_backendai.api import bind_request_id
 from otel_backendai.component import component
 from otel_backendai.hops import context_listener, deferred, tokens
-from otel_backendai.hops.context_store import ContextStore
+from otel_backendai.hops.context_store import Connect, ContextStore
 from otel_backendai.hops.kept_contexts import KeptContexts
 from otel_backendai.hops.tokens import Token, digest_of
 from otel_backendai.names import SETTING_COMPONENT, TOKEN_CHANNEL, TOKEN_KEY_PREFIX
@@ -116,8 +117,8 @@ def test_what_a_response_gives(response: web.StreamResponse, expected: list[str]
 def test_the_token_itself_is_nowhere(telemetry: Telemetry) -> None:
     """Redis gets a digest, as key and as message, and the request's context; the value goes away by itself."""
     server = fakeredis.FakeServer()
-    redis: Any = fakeredis.FakeRedis(server=server)
-    subscription: Any = redis.pubsub(ignore_subscribe_messages=True)
+    client: Any = fakeredis.FakeRedis(server=server)
+    subscription: Any = client.pubsub(ignore_subscribe_messages=True)
     subscription.subscribe(TOKEN_CHANNEL)
     tokens.tokens.store = ContextStore(lambda: fakeredis.FakeRedis(server=server))
     with bind_request_id("request-1"):
@@ -131,13 +132,23 @@ def test_the_token_itself_is_nowhere(telemetry: Telemetry) -> None:
 
     eventually(told)
     digest = digest_of(TOKEN)
-    eventually(lambda: bool(redis.keys("*")))
-    assert [key.decode() for key in redis.keys("*")] == [f"{TOKEN_KEY_PREFIX}{digest}"]
-    value = redis.get(f"{TOKEN_KEY_PREFIX}{digest}")
+    eventually(lambda: bool(client.keys("*")))
+    assert [key.decode() for key in client.keys("*")] == [f"{TOKEN_KEY_PREFIX}{digest}"]
+    value = client.get(f"{TOKEN_KEY_PREFIX}{digest}")
     assert said == [f"{digest} ".encode() + value]
     assert json.loads(value)["request_id"] == "request-1"
-    assert redis.ttl(f"{TOKEN_KEY_PREFIX}{digest}") > 0
+    assert client.ttl(f"{TOKEN_KEY_PREFIX}{digest}") > 0
     subscription.close()
+
+
+@pytest.fixture
+def connect() -> Iterator[Connect]:
+    """Makes clients of a Redis over TCP."""
+    server = fakeredis.TcpFakeServer(("127.0.0.1", 0), server_type="redis")
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+    yield lambda: redis.Redis("127.0.0.1", server.server_address[1])
+    server.shutdown()
+    server.server_close()
 
 
 async def test_redis_is_connected_while_a_token_is_made(telemetry: Telemetry) -> None:
@@ -158,14 +169,9 @@ async def test_redis_is_connected_while_a_token_is_made(telemetry: Telemetry) ->
     assert json.loads(response.body) == {"token": TOKEN}
 
 
-def test_another_process_hears_of_it(telemetry: Telemetry, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_process_hears_of_it(telemetry: Telemetry, monkeypatch: pytest.MonkeyPatch, connect: Connect) -> None:
     """It knows the token without asking, and stops listening once the hop is off."""
     monkeypatch.setattr(context_listener, "WAKE", 0.05)
-    server = fakeredis.FakeServer()
-
-    def connect() -> fakeredis.FakeRedis:
-        return fakeredis.FakeRedis(server=server)
-
     maker = KeptContexts(TOKEN_KEY_PREFIX, 10, 60, TOKEN_CHANNEL)
     maker.store = ContextStore(connect)
     tokens.use_store(connect, ContextStore(connect), listen=True)
@@ -183,27 +189,55 @@ def test_another_process_hears_of_it(telemetry: Telemetry, monkeypatch: pytest.M
     eventually(lambda: not tokens.tokens.listener.is_listening)  # type: ignore[union-attr]  # made above
 
 
-def test_a_listener_comes_back(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_listener_comes_back(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, connect: Connect
+) -> None:
     """Redis away costs one line of log a minute, and nobody anything else."""
     monkeypatch.setattr(context_listener, "PAUSE", 0.01)
     monkeypatch.setattr(context_listener, "WAKE", 0.01)
-    server, attempts, wanted = fakeredis.FakeServer(), [0], [True]
+    attempts, wanted = [0], [True]
     heard: list[object] = []
 
-    def connect() -> fakeredis.FakeRedis:
+    def connect_in_the_end() -> Any:
         attempts[0] += 1
         if attempts[0] < 4:
             raise ConnectionError("refused")
-        return fakeredis.FakeRedis(server=server)
+        return connect()
 
-    listener = context_listener.ContextListener(connect, "channel", heard.append, lambda: wanted[0])
+    listener = context_listener.ContextListener(connect_in_the_end, "channel", heard.append, lambda: wanted[0])
     listener.start()
     listener.start()
-    eventually(lambda: fakeredis.FakeRedis(server=server).publish("channel", "hello") > 0 and b"hello" in heard)
+    eventually(lambda: connect().publish("channel", "hello") > 0 and b"hello" in heard)
     assert attempts == [4]
     assert len(caplog.records) == 1
     wanted.clear()
     wanted.append(False)
+    eventually(lambda: not listener.is_listening)
+
+
+def test_what_has_arrived_is_heard_before_a_visitor_is_served(
+    monkeypatch: pytest.MonkeyPatch, connect: Connect
+) -> None:
+    """A thread that listens cannot hear while a busy loop holds the interpreter: who asks lets it, and not for long."""
+    monkeypatch.setattr(context_listener, "WAKE", 0.2)
+    monkeypatch.setattr(context_listener, "CATCH_UP", 10)
+    held, wanted, heard = threading.Event(), [True], list[object]()
+
+    def hear(message: object) -> None:
+        held.wait(10)
+        heard.append(message)
+
+    listener = context_listener.ContextListener(connect, "channel", hear, lambda: bool(wanted))
+    listener.start()
+    eventually(lambda: connect().publish("channel", "first") > 0)
+    threading.Timer(0.05, held.set).start()
+    eventually(lambda: bool(heard) or listener._is_hearing)
+    listener.catch_up()
+    assert heard[:1] == [b"first"]
+    began = time.monotonic()
+    listener.catch_up()
+    assert time.monotonic() - began < 1  # nothing has arrived since
+    wanted.clear()
     eventually(lambda: not listener.is_listening)
 
 
