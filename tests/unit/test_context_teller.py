@@ -28,8 +28,9 @@ class Listener:
         self._thread = threading.Thread(target=self._greet, daemon=True)
         self._thread.start()
 
-    def connect(self) -> "redis.Redis[bytes]":
-        return redis.Redis(*self.server.getsockname(), protocol=2, socket_timeout=10)
+    def connect(self) -> redis.Redis:
+        host, port = self.server.getsockname()
+        return redis.Redis(host, port, protocol=2, socket_timeout=10)
 
     def received(self) -> bytes:
         """What is there already; nothing waits."""

@@ -16,7 +16,7 @@ from otel_backendai import request_id
 from otel_backendai.api import bind_request_id
 from otel_backendai.hops import deferred
 from otel_backendai.hops.background import run_scope
-from otel_backendai.hops.context_store import ContextStore
+from otel_backendai.hops.context_store import ContextStore, Found
 from otel_backendai.hops.event_spans import producer_scope
 from otel_backendai.hops.kept_contexts import KeptContexts
 from otel_backendai.hops.span_scope import SpanScope
@@ -115,9 +115,9 @@ def test_another_process_reads_it_once(telemetry: Telemetry) -> None:
     orders: list[str] = []
 
     class Counted(ContextStore):
-        def read(self, key: str, found: object) -> None:
+        def read(self, key: str, found: Found) -> bool:
             orders.append(key)
-            super().read(key, found)  # type: ignore[arg-type]  # as it came
+            return super().read(key, found)
 
     def process() -> KeptContexts:
         known = KeptContexts(SESSION_KEY_PREFIX, 100, 60)
