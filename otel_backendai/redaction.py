@@ -12,7 +12,7 @@ URL_ATTRIBUTES = frozenset({"url.full", "url.path", "url.query", "http.url", "ht
 # clients, and what the HTTP conventions list (AWSAccessKeyId, Signature, sig, X-Goog-Signature).
 _NAMES = (
     r"(?:[\w-]*(?:token|signature|secret|password|passwd|credential)"
-    r"|[\w-]*(?:access|secret|api|permit)_?key(?:_?id)?|sig|jwt{more})"
+    r"|[\w-]*(?:access|secret|api|permit)[_-]?key(?:[_-]?id)?|authorization|pwd|sig|jwt{more})(?:\[\w*\])?"
 )
 # `code`: what an OpenID provider sends the browser back with. In a text it is an exit code.
 _SECRET = re.compile(rf"(?P<name>(?:^|[?&;]){_NAMES.format(more='|code')})=[^&;#]*", re.IGNORECASE)
@@ -21,7 +21,8 @@ _SECRET_IN_TEXT = re.compile(rf"(?P<name>[?&;]{_NAMES.format(more='')})=[^&;#\s\
 _IN_PATH = re.compile(r"/v2/proxy/[^/?#\s\"']{1,4096}(?=/[^/?#\s\"']{1,100}/(?:add|delete)\b)")
 _JWT = re.compile(r"(?<![\w-])eyJ[\w-]{8,}\.[\w-]+\.[\w-]*")
 # user:password@host
-_USER = re.compile(r"://[^/?#@\s]+@")
+# A password may itself hold an @.
+_USER = re.compile(r"://[^/?#\s]+@")
 REDACTED = "REDACTED"
 
 

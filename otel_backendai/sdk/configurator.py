@@ -18,10 +18,12 @@ from opentelemetry import trace
 from opentelemetry._logs import set_logger_provider
 from opentelemetry.sdk._logs import LoggerProvider
 from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.id_generator import IdGenerator
+from opentelemetry.sdk.trace.sampling import DEFAULT_ON, Sampler
 
 from otel_backendai.component import component
 from otel_backendai.guard import Guard
-from otel_backendai.sdk import late_target, log_bridge, processes
+from otel_backendai.sdk import contrib_logging, late_target, log_bridge, processes
 from otel_backendai.sdk.export_queue import ExportQueue
 from otel_backendai.sdk.export_warnings import limit_official_exporters
 from otel_backendai.sdk.processors import QueueLogRecordProcessor, QueueSpanProcessor, make_queue
@@ -61,7 +63,11 @@ class BackendAIConfigurator:
             _OTelSDKConfigurator().configure(**kwargs)  # type: ignore[no-untyped-call]  # untyped package
             return
         with _CONFIGURE:
-            configure(kwargs.get("auto_instrumentation_version"))
+            try:
+                configure(kwargs.get("auto_instrumentation_version"))
+            except Exception as error:
+                _logger.warning("OpenTelemetry is not set up, nothing is exported: %s", type(error).__qualname__)
+                raise
 
 
 def configure(auto_instrumentation_version: str | None = None) -> None:
@@ -71,6 +77,7 @@ def configure(auto_instrumentation_version: str | None = None) -> None:
     """
     if os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
         return
+    _tell_what_is_ignored()
     existing = trace.get_tracer_provider()
     if isinstance(existing, TracerProvider):
         equip(existing)
@@ -91,6 +98,13 @@ def configure(auto_instrumentation_version: str | None = None) -> None:
     processes.watch(resource, [*queues, *_export_logs(resource, _exporters("logs", "none"))])
 
 
+def _tell_what_is_ignored() -> None:
+    if os.environ.get("OTEL_METRICS_EXPORTER", "").strip() not in ("", "none"):
+        _logger.warning("OTEL_METRICS_EXPORTER is ignored: no metrics are exported from components of Backend.AI")
+    if os.environ.get("OTEL_CONFIG_FILE", "").strip():
+        _logger.warning("OTEL_CONFIG_FILE is ignored in components of Backend.AI: OTEL_* variables are read")
+
+
 def _export_logs(resource: ProcessResource, exporters: list[Callable[[], Any]]) -> list[ExportQueue[Any]]:
     if not exporters:
         return []
@@ -103,6 +117,7 @@ def _export_logs(resource: ProcessResource, exporters: list[Callable[[], Any]]) 
         late_target.offer("logs", queue)
     set_logger_provider(provider)
     log_bridge.HOP.install()
+    contrib_logging.HOP.install()
     return queues
 
 
@@ -167,6 +182,9 @@ class _NoExporter:
     def export(self, batch: object) -> None:
         """Drop ``batch``."""
 
+    def shutdown(self) -> None:
+        """Do nothing."""
+
 
 def _exporter_name(signal: str, name: str) -> str:
     # "otlp" says which protocol, not whose exporter: ours, but where only an official one speaks it.
@@ -202,11 +220,29 @@ def _load(group: str, name: str) -> Any:
 
 def _sampler() -> Any:
     name = os.environ.get("OTEL_TRACES_SAMPLER", "").strip()
-    factory = None if name in _BUILT_IN_SAMPLERS else _load("opentelemetry_traces_sampler", name)
-    return None if factory is None else factory(os.environ.get("OTEL_TRACES_SAMPLER_ARG"))
+    if name in _BUILT_IN_SAMPLERS:
+        return None
+    factory = _load("opentelemetry_traces_sampler", name)
+    argument = os.environ.get("OTEL_TRACES_SAMPLER_ARG")
+    made = None if factory is None else _made(name, Sampler, partial(factory, argument))
+    # Not None, for which the SDK would look for the name again, and complain of it.
+    return made or DEFAULT_ON
 
 
 def _id_generator() -> Any:
     name = os.environ.get("OTEL_PYTHON_ID_GENERATOR", "").strip() or "backendai"
     factory = _load("opentelemetry_id_generator", name)
-    return None if factory is None else factory()
+    return None if factory is None else _made(name, IdGenerator, factory)
+
+
+def _made(name: str, kind: type, factory: Callable[[], object]) -> Any:
+    """What ``factory`` makes; ``None``, for the default, and one warning when it fails or that is no ``kind``."""
+    try:
+        made: object = factory()
+        reason = "" if isinstance(made, kind) else f"it is no {kind.__name__}"
+    except Exception as error:
+        made, reason = None, type(error).__qualname__
+    if reason:
+        _logger.warning("%s cannot be used, the default is: %s", name, reason)
+        return None
+    return made

@@ -17,12 +17,15 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, Generic, Protocol, TypeVar
+from weakref import WeakSet
 
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 
 from otel_backendai.guard import Guard
+from otel_backendai.otlp.reporting import FailureLog
 
 _EXPORT = Guard("export queue: export")
+_CLOSE = Guard("export queue: close")
 
 T = TypeVar("T")
 
@@ -33,12 +36,28 @@ class Exporter(Protocol):
     def export(self, batch: Sequence[Any], /) -> object:
         """Send ``batch``."""
 
+    def shutdown(self) -> object:
+        """Close what is open."""
+
+
+# Of this process, to be made new in a fork of it.
+_all_queues: "WeakSet[ExportQueue[Any]]" = WeakSet()
+
+
+def _leave_to_parent() -> None:
+    for queue in _all_queues:
+        queue.leave_to_parent()
+
+
+# Before any thread of the child runs: several of them may have something to queue at once.
+os.register_at_fork(after_in_child=_leave_to_parent)
+
 
 class ExportQueue(Generic[T]):
     """Collects items and exports them in batches.
 
     Args:
-        name: The thread's name.
+        name: The thread's name; what is collected comes after its last dash.
         make_exporter: Builds the exporter; called in the exporting thread of each process.
         max_size: Items kept; the oldest are dropped beyond that.
         max_batch: Items per export.
@@ -58,18 +77,22 @@ class ExportQueue(Generic[T]):
         self._made_by: Callable[[], Exporter] | None = None
         self._held_until = 0.0
         self._suspended = False
+        # Of this queue alone: what an exporter loses, it reports itself.
+        self._failures = FailureLog(name.rpartition("-")[2], "the receiver")
         self._reset()
+        _all_queues.add(self)
 
     def _reset(self) -> None:
-        self._pid = os.getpid()
+        self._dropped = 0
         self._items: deque[T] = deque(maxlen=self._max_size)
         self._wake = threading.Event()
         self._idle = threading.Condition(threading.Lock())
         self._busy = 0
         self._thread: threading.Thread | None = None
 
-    def _after_fork(self) -> None:
-        # The parent's exporter is kept, never closed: its sockets are the parent's, and so is what it had queued.
+    def leave_to_parent(self) -> None:
+        """Start anew in a fork: what was queued is the parent's, and so are the sockets of its exporter."""
+        # Kept, never closed.
         self._left.append(self._exporter)
         self._exporter = self._made_by = None
         self._suspended = False
@@ -77,8 +100,8 @@ class ExportQueue(Generic[T]):
 
     def put(self, item: T) -> None:
         """Queue ``item``; never blocks. The first item of a process starts its thread unless the queue is suspended."""
-        if self._pid != os.getpid():
-            self._after_fork()
+        if len(self._items) >= self._max_size:
+            self._dropped += 1
         self._items.append(item)
         if self._suspended:
             return
@@ -91,8 +114,6 @@ class ExportQueue(Generic[T]):
         """Only collect for that long, at the start of a process that may yet learn where to send: :meth:`use`, a flush
         or the end of the time ends it.
         """
-        if self._pid != os.getpid():
-            self._after_fork()
         self._held_until = time.monotonic() + seconds
 
     def use(self, make_exporter: Callable[[], Exporter]) -> None:
@@ -101,7 +122,7 @@ class ExportQueue(Generic[T]):
         self._held_until = 0.0
 
     def suspend(self, timeout: float) -> None:
-        """Send what is queued, end the thread and only collect from now on: before a fork.
+        """Send what is queued, end the thread, close the exporter and only collect from now on: before a fork.
 
         Args:
             timeout: Seconds to wait at the most.
@@ -113,20 +134,24 @@ class ExportQueue(Generic[T]):
         self._wake.set()
         if thread is not None:
             thread.join(max(0.0, deadline - time.monotonic()))
+            if not thread.is_alive():
+                self._close_exporter()
 
     def flush(self, timeout: float) -> bool:
-        """Send what is queued and return whether all of it went out within ``timeout`` seconds."""
-        if self._pid != os.getpid():
-            self._after_fork()
+        """Send what is queued and return whether all of it went out within ``timeout`` seconds.
+
+        With 0 it is only said that it shall be sent now.
+        """
         self._held_until = 0.0
+        self._suspended = False
         if self._thread is None:
             if not self._items:
                 return True
-            self._suspended = False
             self._start()
         if self._thread is None:
             return False
         deadline = time.monotonic() + timeout
+        self._wake.set()
         with self._idle:
             while self._items or self._busy:
                 remaining = deadline - time.monotonic()
@@ -163,6 +188,9 @@ class ExportQueue(Generic[T]):
             while self._items:
                 with _EXPORT:
                     self._export_batch()
+            dropped, self._dropped = self._dropped, 0
+            if dropped:
+                self._failures.failed(dropped, f"more than the queue of {self._max_size} can take")
         finally:
             with self._idle:
                 self._busy -= 1
@@ -179,4 +207,14 @@ class ExportQueue(Generic[T]):
             if self._exporter is None or self._made_by is not make_exporter:
                 self._left.append(self._exporter)
                 self._exporter, self._made_by = make_exporter(), make_exporter
-            self._exporter.export(batch)
+            try:
+                self._exporter.export(batch)
+            except Exception as error:
+                self._failures.failed(len(batch), type(error).__qualname__)
+                raise
+
+    def _close_exporter(self) -> None:
+        exporter, self._exporter, self._made_by = self._exporter, None, None
+        with _CLOSE:
+            if exporter is not None:
+                exporter.shutdown()

@@ -13,10 +13,12 @@ import os
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
+import opentelemetry.sdk._logs
 from opentelemetry import context as context_api
-from opentelemetry._logs import SeverityNumber, get_logger
+from opentelemetry._logs import LogRecord, SeverityNumber, get_logger
 from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 from opentelemetry.trace import get_current_span
 
@@ -24,12 +26,19 @@ from otel_backendai import request_id
 from otel_backendai.guard import Guard
 from otel_backendai.names import ATTRIBUTE_REQUEST_ID, CODE_FUNCTION_NAME, LOG_REQUEST_ID, LOG_SPAN_ID, LOG_TRACE_ID
 from otel_backendai.patching import Hop
+from otel_backendai.redaction import redact_text
 
 HOP = Hop("log_export")
 
 _BRIDGE = Guard("log bridge")
+# Longer than any that a person reads; a recursion's is megabytes.
+_MAX_STACKTRACE = 16_384
 
 _minimum_level = logging.NOTSET
+
+# Up to the 1.38 train a record is the SDK's and holds the IDs itself. Looked up here: an import that fails is tried
+# again each time, under the import lock, and a fork while another thread logs would leave that lock taken in the child.
+_SDKLogRecord: Any = getattr(opentelemetry.sdk._logs, "LogRecord", None)
 
 # Attributes of every record, and those that say what the OpenTelemetry record says in its own fields.
 _KNOWN = frozenset(vars(logging.makeLogRecord({}))) | {
@@ -70,7 +79,8 @@ def export_from(level: int) -> None:
 
 def _emit(record: logging.LogRecord) -> None:
     # The exporter's own records would be exported in turn; a relayed one was exported where it was made.
-    if record.levelno < _minimum_level or record.process != os.getpid() or not is_instrumentation_enabled():
+    # `logging.logProcesses` may be off: then there is no telling.
+    if record.levelno < _minimum_level or record.process not in (None, os.getpid()) or not is_instrumentation_enabled():
         return
     if record.name.startswith("opentelemetry."):
         return
@@ -90,15 +100,10 @@ def _translate(record: logging.LogRecord) -> Any:
         "body": record.getMessage(),
         "attributes": _attributes(record),
     }
-    try:
-        # Up to the 1.38 train a record is the SDK's and holds the IDs itself.
-        from opentelemetry.sdk._logs import LogRecord as SDKLogRecord  # type: ignore[attr-defined]  # gone in 1.39
-    except ImportError:
-        from opentelemetry._logs import LogRecord
-
+    if _SDKLogRecord is None:
         return LogRecord(context=context_api.get_current(), **common)
     span_context = get_current_span().get_span_context()
-    return SDKLogRecord(
+    return _SDKLogRecord(
         trace_id=span_context.trace_id, span_id=span_context.span_id, trace_flags=span_context.trace_flags, **common
     )
 
@@ -119,6 +124,8 @@ def _attributes(record: logging.LogRecord) -> dict[str, Any]:
         attributes[ATTRIBUTE_REQUEST_ID] = value
     if record.exc_info and record.exc_info[0] is not None:
         attributes["exception.type"] = record.exc_info[0].__qualname__
-        attributes["exception.message"] = str(record.exc_info[1])
-        attributes["exception.stacktrace"] = "".join(traceback.format_exception(*record.exc_info))
+        with suppress(Exception):  # an exception's own text may raise
+            attributes["exception.message"] = redact_text(str(record.exc_info[1]))
+        stacktrace = "".join(traceback.format_exception(*record.exc_info))
+        attributes["exception.stacktrace"] = redact_text(stacktrace)[-_MAX_STACKTRACE:]
     return attributes

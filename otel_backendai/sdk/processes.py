@@ -9,12 +9,14 @@ application's ``wait_timeout`` (5 s in most components): the flush has a budget 
 
 import atexit
 import functools
+import multiprocessing
+import multiprocessing.util
 import os
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from otel_backendai.guard import Guard
@@ -27,6 +29,7 @@ from otel_backendai.sdk.resource import ProcessResource
 HOP = Hop("processes")
 
 DEFAULT_FLUSH_TIMEOUT = 2.5
+_LONGEST_FLUSH = 3_600.0
 _SUSPEND_TIMEOUT = 1.0
 
 _FLUSH = Guard("processes: flush")
@@ -44,6 +47,10 @@ def watch(resource: ProcessResource, queues: list[ExportQueue[Any]]) -> None:
     """Look after ``queues`` in this process and its forks, and name workers in ``resource``."""
     if not _queues:
         atexit.register(flush_all)
+        # A child of multiprocessing runs its own list instead of `atexit`, and a forked one starts with an empty one.
+        multiprocessing.util.register_after_fork(HOP, _flush_at_exit_of_child)
+        if multiprocessing.parent_process() is not None:
+            _flush_at_exit_of_child(HOP)
     _queues.extend(queues)
     _resources.append(resource)
     HOP.install()
@@ -51,19 +58,29 @@ def watch(resource: ProcessResource, queues: list[ExportQueue[Any]]) -> None:
 
 def flush_timeout() -> float:
     """Return the budget of an exit flush in seconds (``OTEL_BACKENDAI_FLUSH_TIMEOUT``)."""
-    try:
-        return max(0.0, float(os.environ.get(SETTING_FLUSH_TIMEOUT, "")))
-    except ValueError:
-        return DEFAULT_FLUSH_TIMEOUT
+    with suppress(ValueError):
+        seconds = float(os.environ.get(SETTING_FLUSH_TIMEOUT, ""))
+        # "nan" is neither, and whoever writes "inf" does not want a process that never ends.
+        if 0 <= seconds <= _LONGEST_FLUSH:
+            return seconds
+    return DEFAULT_FLUSH_TIMEOUT
 
 
 def flush_all() -> None:
     """Send what all queues hold, within one budget; stop signals do not cut it short."""
     deadline = time.monotonic() + flush_timeout()
     with _stop_signals_ignored():
+        # All at once: a receiver of one signal that hangs must not take the time of the others.
+        for queue in _queues:
+            with _FLUSH:
+                queue.flush(0)
         for queue in _queues:
             with _FLUSH:
                 queue.flush(max(0.0, deadline - time.monotonic()))
+
+
+def _flush_at_exit_of_child(_: Hop) -> None:
+    multiprocessing.util.Finalize(None, flush_all, exitpriority=0)
 
 
 @contextmanager

@@ -3,11 +3,14 @@
 
 """The exporting processors: they hand finished spans and log records to a queue and do nothing else."""
 
-import math
+import copy
+import logging
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
+import opentelemetry.sdk._logs
 from opentelemetry.context import Context
 from opentelemetry.sdk._logs import LogRecordProcessor
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
@@ -15,16 +18,28 @@ from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 from otel_backendai.guard import Guard
 from otel_backendai.sdk.export_queue import Exporter, ExportQueue
 
+_logger = logging.getLogger(__name__)
 _SPAN = Guard("span export")
 _LOG = Guard("log export")
 
 
+# From the 1.39 train on exporters are given this, and processors something else.
+_ReadableLogRecord: Any = getattr(opentelemetry.sdk._logs, "ReadableLogRecord", None)
+
+# Of items, and of milliseconds: what is beyond that is a mistake, and some of it no lock or queue takes.
+_LARGEST = 100_000_000
+
+
 def _number(name: str, default: float) -> float:
-    try:
-        value = float(os.environ.get(name, ""))
-    except ValueError:
+    text = os.environ.get(name, "").strip()
+    if not text:
         return default
-    return value if 0 < value < math.inf else default
+    with suppress(ValueError):
+        value = float(text)
+        if 0 < value <= _LARGEST:
+            return value
+    _logger.warning("%s is no number above 0 and up to %d; %d is used", name, _LARGEST, default)
+    return default
 
 
 def make_queue(prefix: str, name: str, make_exporter: Callable[[], Exporter], delay: float) -> ExportQueue[Any]:
@@ -76,9 +91,9 @@ class QueueLogRecordProcessor(LogRecordProcessor):
         self._queue = queue
 
     def on_emit(self, log_record: Any) -> None:
-        """Queue ``log_record``."""
+        """Queue ``log_record``, as exporters want it."""
         with _LOG:
-            self._queue.put(log_record)
+            self._queue.put(log_record if _ReadableLogRecord is None else _readable(log_record))
 
     emit = on_emit
 
@@ -89,3 +104,15 @@ class QueueLogRecordProcessor(LogRecordProcessor):
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
         """Send what is queued and return whether all of it went out in time."""
         return self._queue.flush(timeout_millis / 1000)
+
+
+def _readable(record: Any) -> Any:
+    # As the SDK's own processors do: without the context, which would be kept as long as the record is queued.
+    own = copy.copy(record.log_record)
+    own.context = Context()
+    return _ReadableLogRecord(
+        log_record=own,
+        resource=record.resource,
+        instrumentation_scope=record.instrumentation_scope,
+        limits=record.limits,
+    )

@@ -13,6 +13,7 @@ from opentelemetry.attributes import BoundedAttributes
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import Event, ReadableSpan, Span, SpanProcessor, TracerProvider
 from opentelemetry.trace import Status
+from opentelemetry.util.types import AttributeValue
 
 from otel_backendai import request_id
 from otel_backendai.guard import Guard
@@ -42,8 +43,14 @@ class RequestIdSpanProcessor(SpanProcessor):
                 _redact(span, attributes)
 
     def on_end(self, span: ReadableSpan) -> None:
-        """Redact URLs that exceptions and the status quote. ``span`` is what all later processors are given."""
+        """Redact URLs that exceptions and the status quote, and those that were set after the start.
+
+        ``span`` is what all later processors are given.
+        """
         with _END:
+            attributes = span.attributes or {}
+            if not URL_ATTRIBUTES.isdisjoint(attributes):
+                _redact_ended(span, attributes)
             for event in span.events:
                 _redact_event(event)
             description = span.status.description
@@ -66,18 +73,40 @@ def _redact(span: Span, attributes: Mapping[str, object]) -> None:
                 span.set_attribute(name, redacted)
 
 
-def _redact_event(event: Event) -> None:
-    attributes = event.attributes or {}
+def _redact_ended(span: ReadableSpan, attributes: Mapping[str, AttributeValue]) -> None:
+    urls = {name: attributes[name] for name in URL_ATTRIBUTES if name in attributes}
     changed = {
         name: redacted
-        for name, text in attributes.items()
-        if isinstance(text, str) and (redacted := redact_text(text)) != text
+        for name, url in urls.items()
+        if isinstance(url, str) and (redacted := redact_url(url)) is not url
     }
     if changed:
-        bounded = BoundedAttributes(attributes={**attributes, **changed})
-        bounded.dropped = event.dropped_attributes
-        # An event has no other way to change; the SDK's own keep what they hold under this name in all trains.
-        event._attributes = bounded
+        span._attributes = _replaced(attributes, changed, span.dropped_attributes)
+
+
+def _redact_event(event: Event) -> None:
+    attributes = event.attributes or {}
+    changed = {name: redacted for name, value in attributes.items() if (redacted := _redacted_value(value)) != value}
+    if changed:
+        event._attributes = _replaced(attributes, changed, event.dropped_attributes)
+
+
+def _redacted_value(value: AttributeValue) -> AttributeValue:
+    if isinstance(value, str):
+        return redact_text(value)
+    if isinstance(value, tuple) and value and isinstance(value[0], str):
+        return tuple(redact_text(text) for text in value if isinstance(text, str))
+    return value
+
+
+def _replaced(
+    attributes: Mapping[str, AttributeValue], changed: Mapping[str, AttributeValue], dropped: int
+) -> BoundedAttributes:
+    # What has ended, and an event, have no other way to change; the SDK's keep what they hold in `_attributes` in all
+    # trains.
+    bounded = BoundedAttributes(attributes={**attributes, **changed})
+    bounded.dropped = dropped
+    return bounded
 
 
 def equip(provider: object) -> None:

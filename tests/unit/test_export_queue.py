@@ -6,6 +6,7 @@
 import inspect
 import json
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -17,6 +18,8 @@ from opentelemetry.sdk._logs import LogRecordProcessor
 from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON
 
+from otel_backendai.names import SETTING_FLUSH_TIMEOUT
+from otel_backendai.sdk import processes
 from otel_backendai.sdk.export_queue import ExportQueue
 from otel_backendai.sdk.processors import QueueLogRecordProcessor, QueueSpanProcessor, make_queue
 from tests.unit.test_resource import in_child
@@ -27,6 +30,7 @@ class Exporter:
 
     def __init__(self) -> None:
         self.batches: list[list[Any]] = []
+        self.is_closed = False
         self.threads: set[str] = set()
         self.enabled: set[bool] = set()
         self.gate = threading.Event()
@@ -43,7 +47,8 @@ class Exporter:
         return None
 
     def shutdown(self) -> None:
-        """Do nothing."""
+        """Remember that."""
+        self.is_closed = True
 
     @property
     def items(self) -> list[Any]:
@@ -323,8 +328,10 @@ def test_a_child_sends_nothing_of_its_parent(state: str, make: MakeQueue, export
     assert running == 1
     exporter.gate.set()
     assert queue.flush(5)
-    assert exporter.items == ["parent, sent", *(["hanging"] if state == "hanging" else []), "parent, queued"]
-    assert len(built) == 1
+    sent = [item for each in built for item in each.items]
+    assert sent == ["parent, sent", *(["hanging"] if state == "hanging" else []), "parent, queued"]
+    # A suspended queue has closed its exporter, so that a child inherits no connection of it.
+    assert [each.is_closed for each in built] == ([True, False] if state == "suspended" else [False])
 
 
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
@@ -444,3 +451,94 @@ def test_another_target_while_running(make: MakeQueue, exporter: Exporter) -> No
     queue.put(2)
     assert queue.flush(5)
     assert (first.items, exporter.items) == ([1], [2])
+
+
+def test_what_was_dropped_is_reported(make: MakeQueue, exporter: Exporter, caplog: pytest.LogCaptureFixture) -> None:
+    """Once in a while, with how much it was, from the exporting thread."""
+    queue = make(max_size=10, max_batch=10)
+    exporter.gate.clear()
+    queue.put(0)
+    queue.flush(0)
+    until(exporter.entered.is_set)
+    for number in range(25):
+        queue.put(number)
+    assert not caplog.records
+    exporter.gate.set()
+    assert queue.flush(5)
+    assert [record.getMessage() for record in caplog.records] == [
+        "cannot export to the receiver: more than the queue of 10 can take (queue lost: 15)"
+    ]
+
+
+def test_an_exporter_that_raises_is_reported(make: MakeQueue, caplog: pytest.LogCaptureFixture, lenient: None) -> None:
+    """An exporter of somebody else may raise for every batch: one line says that nothing arrives."""
+
+    class Raising(Exporter):
+        def export(self, batch: Sequence[Any], /) -> object:
+            raise AttributeError("to_json")
+
+    queue = make(make_exporter=Raising)
+    for _ in range(3):
+        queue.put("x")
+        assert queue.flush(5)
+    assert [record.getMessage() for record in caplog.records] == [
+        "cannot export to the receiver: AttributeError (queue lost: 1)"
+    ]
+
+
+def test_after_a_flush_a_suspended_queue_sends_again(make: MakeQueue, exporter: Exporter) -> None:
+    """Also when there was nothing to flush: what a parent makes after its workers have ended would stay for ever."""
+    queue = make(delay=0.01)
+    queue.put("before")
+    queue.suspend(5)
+    assert queue.flush(5)
+    queue.put("after")
+    until(lambda: exporter.items == ["before", "after"])
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_the_threads_of_a_child_lose_nothing(make: MakeQueue) -> None:
+    """Several of them may be the first to queue something."""
+    exporters: list[Exporter] = []
+
+    def build() -> Exporter:
+        exporters.append(Exporter())
+        return exporters[-1]
+
+    queue = make(max_size=100_000, max_batch=1_000, make_exporter=build)
+    queue.put("parent")
+
+    def child() -> list[Any]:
+        sys.setswitchinterval(1e-5)
+        began = threading.Barrier(8)
+
+        def some() -> None:
+            began.wait(10)
+            for number in range(500):
+                queue.put(number)
+
+        writers = [threading.Thread(target=some) for _ in range(8)]
+        for writer in writers:
+            writer.start()
+        for writer in writers:
+            writer.join(10)
+        queue.flush(10)
+        return [sum(len(each.items) for each in exporters)]
+
+    for _ in range(5):
+        assert in_child(child) == [4_000]
+
+
+def test_a_receiver_that_hangs_takes_no_time_of_the_others(
+    make: MakeQueue, exporter: Exporter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The budget of the last flush is for all signals together, at once."""
+    healthy = Exporter()
+    queues = [make(), make(make_exporter=lambda: healthy)]
+    monkeypatch.setattr(processes, "_queues", queues)
+    monkeypatch.setenv(SETTING_FLUSH_TIMEOUT, "0.5")
+    exporter.gate.clear()
+    for queue in queues:
+        queue.put("x")
+    processes.flush_all()
+    assert healthy.items == ["x"]

@@ -15,6 +15,9 @@ class Exporter:
     def __init__(self) -> None:
         self.items: list[object] = []
 
+    def shutdown(self) -> None:
+        """Do nothing."""
+
     def export(self, batch: object, /) -> object:
         """Keep ``batch``."""
         self.items += list(batch)  # type: ignore[call-overload]  # a sequence, by the queue's contract

@@ -275,3 +275,39 @@ def test_flush_and_shutdown() -> None:
     processor = RequestIdSpanProcessor()
     assert processor.force_flush() is True
     processor.shutdown()
+
+
+def test_urls_that_are_set_after_the_start_are_redacted(telemetry: Telemetry) -> None:
+    """Contrib's aiohttp-server sets its URL on a span that has started, up to the 0.60 train."""
+    tracer = telemetry.provider.get_tracer("other")
+    with bind_request_id("req-1"):
+        for attributes in ({}, {NAME: "req-1"}):
+            span = tracer.start_span("GET", attributes=attributes)
+            span.set_attribute("http.url", "http://storage/upload?token=SECRET")
+            span.set_attribute("kept", "as it is")
+            span.end()
+    expected = {NAME: "req-1", "http.url": "http://storage/upload?token=REDACTED", "kept": "as it is"}
+    assert attributes_of(telemetry) == [expected, expected]
+
+
+def test_lists_of_texts_in_events_are_redacted(telemetry: Telemetry) -> None:
+    """Each of them; other lists stay."""
+    span = telemetry.provider.get_tracer("other").start_span("GET")
+    span.add_event("tried", {"urls": ["http://a/?token=SECRET", "http://b/"], "numbers": [1, 2]})
+    span.end()
+    (event,) = telemetry.spans[0].events
+    assert dict(event.attributes or {}) == {"urls": ("http://a/?token=REDACTED", "http://b/"), "numbers": (1, 2)}
+
+
+@pytest.mark.parametrize("name", ["api-key", "access_key", "token[]", "token[0]", "Authorization", "pwd"])
+def test_other_ways_to_name_a_secret(name: str) -> None:
+    """With a dash, as one of a list, and what headers are called."""
+    assert redact_url(f"https://s/o?a=1&{name}=secret&b=2") == f"https://s/o?a=1&{name}=REDACTED&b=2"
+
+
+def test_a_password_with_an_at_sign() -> None:
+    """All of it is the user's; an address in a path is not."""
+    assert redact_text("cannot reach redis://user:p@ss@cache:6379/0") == "cannot reach redis://REDACTED@cache:6379/0"
+    assert redact_url("http://host/path/me@example.org?mail=me@example.org") == (
+        "http://host/path/me@example.org?mail=me@example.org"
+    )

@@ -1,0 +1,183 @@
+# Copyright The otel-backendai Authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Records of ``logging`` as OpenTelemetry log records: each once, whatever it holds and whoever forks."""
+
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from importlib import import_module
+from importlib.metadata import version
+from importlib.util import find_spec
+from typing import Any
+
+import pytest
+from opentelemetry import _logs
+from opentelemetry.sdk._logs import LoggerProvider, LogRecordProcessor
+from opentelemetry.util._once import Once
+
+from otel_backendai.sdk import contrib_logging, log_bridge
+from tests.unit.conftest import output_of
+
+
+class Collected(LogRecordProcessor):
+    """Keeps the records that it is given; ``emit`` is the name up to the 1.38 train."""
+
+    def __init__(self) -> None:
+        self.records: list[Any] = []
+
+    def on_emit(self, log_record: Any) -> None:
+        """Keep it."""
+        self.records.append(log_record.log_record)
+
+    emit = on_emit
+
+    def shutdown(self) -> None:
+        """Do nothing."""
+
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:
+        """There is nothing to do."""
+        return True
+
+    @property
+    def attributes(self) -> list[dict[str, Any]]:
+        """The attributes of each."""
+        return [dict(record.attributes or {}) for record in self.records]
+
+
+@pytest.fixture
+def exported(monkeypatch: pytest.MonkeyPatch) -> Iterator[Collected]:
+    """What the bridge sends."""
+    collected = Collected()
+    provider = LoggerProvider(shutdown_on_exit=False)
+    provider.add_log_record_processor(collected)
+    monkeypatch.setattr("opentelemetry._logs._internal._LOGGER_PROVIDER", None)
+    monkeypatch.setattr("opentelemetry._logs._internal._LOGGER_PROVIDER_SET_ONCE", Once())
+    _logs.set_logger_provider(provider)
+    log_bridge.HOP.install()
+    yield collected
+    log_bridge.HOP.uninstall()
+
+
+class SilentError(Exception):
+    """Has no text."""
+
+    def __str__(self) -> str:
+        raise ValueError("no text")
+
+
+def test_an_exception_without_a_text_costs_no_record(exported: Collected) -> None:
+    """The record says what can be said."""
+    try:
+        raise SilentError
+    except SilentError:
+        logging.getLogger("application").exception("it failed")
+    (attributes,) = exported.attributes
+    assert attributes["exception.type"] == "SilentError"
+    assert "exception.message" not in attributes
+    assert "raise SilentError" in attributes["exception.stacktrace"]
+
+
+def test_what_exceptions_quote_is_redacted(exported: Collected) -> None:
+    """As on spans: a URL with a token in an exception's text, and in its stack trace."""
+    try:
+        raise OSError("cannot reach http://storage/upload?token=SECRET")
+    except OSError:
+        logging.getLogger("application").exception("it failed")
+    (attributes,) = exported.attributes
+    assert "token=REDACTED" in attributes["exception.message"]
+    assert (
+        "SECRET"
+        not in str(attributes["exception.message"]) + str(attributes["exception.stacktrace"]).rpartition("OSError:")[2]
+    )
+
+
+def test_records_without_a_process_are_exported(exported: Collected, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`logging.logProcesses` may be off."""
+    monkeypatch.setattr(logging, "logProcesses", False)
+    logging.getLogger("application").warning("here")
+    assert len(exported.records) == 1
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_child_logs_while_its_parent_was_logging(exported: Collected) -> None:
+    """No lock of ours, nor one of an import, is taken in the child for ever."""
+    logger, over = logging.getLogger("application"), threading.Event()
+
+    def log() -> None:
+        while not over.is_set():
+            logger.warning("again")
+
+    writers = [threading.Thread(target=log, daemon=True) for _ in range(3)]
+    for writer in writers:
+        writer.start()
+    hung = 0
+    try:
+        for _ in range(40):
+            child = os.fork()
+            if not child:
+                signal.alarm(5)
+                try:
+                    log_bridge._emit(logging.LogRecord("child", logging.WARNING, __file__, 1, "here", (), None))
+                finally:
+                    os._exit(0)
+            hung += os.WIFSIGNALED(os.waitpid(child, 0)[1])
+    finally:
+        over.set()
+        for writer in writers:
+            writer.join(10)
+    assert hung == 0
+
+
+def test_nothing_is_imported_for_a_record(exported: Collected, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An import that fails is tried again each time, under a lock, and costs more than the record."""
+
+    asked: list[str] = []
+
+    class Finder:
+        def find_spec(self, name: str, *_: object) -> None:
+            asked.append(name)
+
+    monkeypatch.setattr(sys, "meta_path", [Finder(), *sys.meta_path])
+    logging.getLogger("application").warning("here")
+    assert len(exported.records) == 1
+    assert asked == []
+
+
+def test_each_record_once_beside_contribs_handler() -> None:
+    """Contrib's instrumentor, which exports records from the 0.61 train on, exports none while ours does."""
+    code = """
+import logging, logging.config
+from opentelemetry import _logs
+from opentelemetry.sdk._logs import LoggerProvider
+from tests.unit.test_log_bridge import Collected
+collected = Collected()
+provider = LoggerProvider(shutdown_on_exit=False)
+provider.add_log_record_processor(collected)
+_logs.set_logger_provider(provider)
+from otel_backendai.sdk import contrib_logging, log_bridge
+log_bridge.HOP.install()
+contrib_logging.HOP.install()
+from opentelemetry.instrumentation.logging import LoggingInstrumentor
+LoggingInstrumentor().instrument()
+logging.getLogger("application").warning("first")
+logging.config.dictConfig({"version": 1, "disable_existing_loggers": False, "root": {"level": "INFO"}})
+logging.getLogger("application").warning("second")
+print(*(record.body for record in collected.records))
+"""
+    assert output_of(code) == "first second"
+
+
+def test_contribs_handler_is_restored() -> None:
+    """Where this train has one: it exports log records from 0.61 on."""
+    if find_spec(contrib_logging.MODULE) is None:
+        assert version("opentelemetry-instrumentation-logging") < "0.61"
+        return
+    emit = import_module(contrib_logging.MODULE).LoggingHandler.emit
+    contrib_logging.HOP.install()
+    assert import_module(contrib_logging.MODULE).LoggingHandler.emit is not emit
+    contrib_logging.HOP.uninstall()
+    assert import_module(contrib_logging.MODULE).LoggingHandler.emit is emit
