@@ -76,9 +76,12 @@ def _message(fields: dict[int, int | bytes]) -> str:
     content = fields.get(_MESSAGE, b"")
     if not isinstance(content, bytes):
         return ""
-    # It goes into a log line: one line, of a length that can be read.
-    text = content.decode(errors="replace")[:_MAX_MESSAGE]
-    return "".join(character if character.isprintable() else " " for character in text)
+    return one_line(content.decode(errors="replace"))
+
+
+def one_line(text: str) -> str:
+    """What somebody else says, as part of a log line: of a length that can be read, and without control characters."""
+    return "".join(character if character.isprintable() else " " for character in text[:_MAX_MESSAGE])
 
 
 def _fields(content: bytes) -> dict[int, int | bytes]:

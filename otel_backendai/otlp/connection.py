@@ -10,6 +10,7 @@ import socket
 import ssl
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -40,6 +41,10 @@ class Answer:
     status: int
     headers: Mapping[str, str]
     body: bytes
+
+
+class TunnelError(OSError):
+    """A proxy that does not let us through to a receiver behind TLS; its text is the proxy's."""
 
 
 class Connection:
@@ -108,9 +113,11 @@ class Connection:
         try:
             connection.response_class = partial(_Response, deadline)  # type: ignore[assignment]  # any callable will do
             if connection.sock is None:
-                connection.connect()
+                _connect(connection)
             connection.sock.settimeout(_remaining(deadline))
-            connection.request("POST", self._target(), body, {**self._credentials(), **headers})
+            # A receiver may answer and close before it has read everything: a body that is too large for it, say.
+            with suppress(BrokenPipeError, ConnectionResetError):
+                connection.request("POST", self._target(), body, {**self._credentials(), **headers})
             response = connection.getresponse()
             content = response.read(_MAX_BODY)
             self._last_answer = time.monotonic()
@@ -133,6 +140,16 @@ class Connection:
         if endpoint.proxy is not None and self._tls is None:
             credentials["proxy-authorization"] = endpoint.proxy.authorization
         return {name: value for name, value in credentials.items() if value}
+
+
+def _connect(connection: http.client.HTTPConnection) -> None:
+    try:
+        connection.connect()
+    except OSError as error:
+        # http.client has no class of its own for it.
+        if type(error) is OSError and str(error).startswith("Tunnel connection failed"):
+            raise TunnelError(str(error)) from None
+        raise
 
 
 def _remaining(deadline: float) -> float:

@@ -18,7 +18,7 @@ from opentelemetry.instrumentation.utils import suppress_instrumentation
 
 from otel_backendai import __version__
 from otel_backendai.otlp import answers
-from otel_backendai.otlp.connection import Answer, Connection
+from otel_backendai.otlp.connection import Answer, Connection, TunnelError
 from otel_backendai.otlp.endpoint import read_endpoint, tls_context
 from otel_backendai.otlp.settings import Settings
 
@@ -26,6 +26,8 @@ _FIRST_WAIT = 1.0
 # A receiver that says `Retry-After: 0` for ever must not be asked without a pause.
 _SHORTEST_WAIT = 0.1
 _JITTER = 0.2
+# How long a receiver is left alone at the most, whatever it says.
+_LONGEST_WAIT = 300.0
 # The application may have seeded the shared generator and count on its numbers.
 _RANDOM = random.SystemRandom()
 
@@ -83,6 +85,7 @@ class Delivery:
         tls = tls_context(settings) if self.endpoint.address.secure else None
         self._connection = Connection(self.endpoint, tls)
         self._speaks_http = False
+        self._not_before = 0.0
         self._compress = _COMPRESS[settings.compression]
         self._headers = {"user-agent": _USER_AGENT, **settings.headers, "content-type": "application/x-protobuf"}
         if settings.compression != "none":
@@ -123,6 +126,8 @@ class Delivery:
 
     def _send(self, body: bytes) -> Outcome:
         deadline = time.monotonic() + self._settings.timeout
+        if time.monotonic() < self._not_before:
+            return Outcome(False, reason="the receiver has asked to be left alone for a while")
         backoff = _FIRST_WAIT
         while True:
             if self._closed.is_set():
@@ -131,6 +136,9 @@ class Delivery:
             jitter = _RANDOM.uniform(1 - _JITTER, 1 + _JITTER)
             wait = max(_SHORTEST_WAIT, backoff * jitter if attempt.wait is None else attempt.wait)
             if not attempt.retryable or wait >= deadline - time.monotonic():
+                if attempt.wait is not None:
+                    # For the batches after this one.
+                    self._not_before = time.monotonic() + min(attempt.wait, _LONGEST_WAIT)
                 return attempt.outcome
             self._closed.wait(wait)
             backoff *= 2
@@ -150,7 +158,9 @@ class Delivery:
     def _explain(self, error: Exception) -> str:
         # The text of an HTTPException is what the server sent.
         name = type(error).__qualname__
-        text = str(error) or name if isinstance(error, OSError) else f"the answer is not HTTP ({name})"
+        text = (
+            answers.one_line(str(error)) or name if isinstance(error, OSError) else f"the answer is not HTTP ({name})"
+        )
         # Receivers of gRPC answer HTTP/1.1 with frames of HTTP/2, or cut the connection.
         suspicious = isinstance(error, (http.client.HTTPException, ConnectionResetError))
         return text + (_GRPC_HINT if suspicious and not self._speaks_http else "")
@@ -167,4 +177,4 @@ def _is_transient(error: Exception) -> bool:
     if isinstance(error, ssl.SSLError):
         # A connection that was cut; all else is about certificates, or no TLS.
         return isinstance(error, (ssl.SSLEOFError, ssl.SSLZeroReturnError))
-    return isinstance(error, OSError)
+    return isinstance(error, OSError) and not isinstance(error, TunnelError)

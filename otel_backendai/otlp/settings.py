@@ -109,7 +109,8 @@ def _timeout(signal: Signal) -> float:
         seconds = float(text)
     except ValueError:
         seconds = math.nan
-    if 0 < seconds < math.inf:
+    # A day: no socket takes the largest numbers.
+    if 0 < seconds <= 86_400:
         return seconds
     _logger.warning("OTEL_EXPORTER_OTLP_TIMEOUT is no number of seconds, %g are taken", DEFAULT_TIMEOUT)
     return DEFAULT_TIMEOUT

@@ -559,3 +559,29 @@ def test_read_settings_is_what_the_exporter_uses(server: Server, monkeypatch: py
         sender = OtlpSpanExporter()
         assert sender.export([SPAN]) is FAILED
         sender.shutdown()
+
+
+def test_a_receiver_that_answers_before_it_has_read_everything(caplog: pytest.LogCaptureFixture) -> None:
+    """A body that is too large for it: the answer counts, although the connection is closed while we still send."""
+
+    def refuse(connection: socket.socket) -> None:
+        connection.recv(1024)
+        connection.sendall(b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        connection.close()
+
+    large = ReadableSpan("x" * 20_000_000, SpanContext(1, 2, is_remote=False), resource=Resource({}))
+    with raw_server(refuse) as port:
+        sender = exporter(f"http://127.0.0.1:{port}", timeout=20.0)
+        assert sender.export([large]) is FAILED
+        sender.shutdown()
+    assert len(warnings(caplog)) == 1
+    assert [line for line in warnings(caplog) if "status 413" in line] == warnings(caplog)
+
+
+def test_a_receiver_that_wants_to_be_left_alone(server: Server, caplog: pytest.LogCaptureFixture) -> None:
+    """For longer than a batch may take: the batches after it do not ask either."""
+    server.replies.append(Reply(429, {"Retry-After": "300"}))
+    sender = exporter(server.url, timeout=5.0)
+    assert [sender.export([SPAN]) for _ in range(3)] == [FAILED] * 3
+    sender.shutdown()
+    assert len(server.requests) == 1

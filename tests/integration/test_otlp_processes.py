@@ -22,7 +22,7 @@ from otel_backendai.desk.model import SpanEvent, SpanLink
 from otel_backendai.desk.server import Desk
 from otel_backendai.otlp.exporter import OtlpLogExporter, OtlpSpanExporter
 from otel_backendai.otlp.settings import Settings
-from tests.integration.otlp_servers import Authority, Reply, Request, raw_server, serving
+from tests.integration.otlp_servers import Authority, Reply, Request, raw_server, read_request, serving
 from tests.unit.conftest import output_of
 from tests.unit.otlp_records import log_record
 
@@ -193,6 +193,29 @@ def test_a_tunnel_through_a_proxy(authority: Authority, monkeypatch: pytest.Monk
     (head,) = asked
     assert head.startswith(b"CONNECT collector.internal:4318 HTTP/1.")
     assert b"Proxy-Authorization: Basic dXNlcjpwYXNz\r\n" in head
+
+
+def test_a_proxy_that_refuses_a_tunnel(
+    authority: Authority, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is asked once, and what it says is one line, however it looks."""
+    asked: list[bytes] = []
+
+    def refuse(connection: socket.socket) -> None:
+        asked.append(read_request(connection))
+        connection.sendall(b"HTTP/1.1 407 \x1b[31mno" + b"!" * 3_000 + b"\r\nContent-Length: 0\r\n\r\n")
+        connection.close()
+
+    with raw_server(refuse) as port:
+        monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{port}")
+        sender = OtlpSpanExporter(Settings("https://collector.internal:4318/v1/traces", certificate=authority.file))
+        assert sender.export([SPAN]) is SpanExportResult.FAILURE
+        sender.shutdown()
+    assert len(asked) == 1
+    (line,) = [record.getMessage() for record in caplog.records]
+    assert "407" in line
+    assert line.isprintable()
+    assert len(line) < 400
 
 
 def pump(source: socket.socket, target: socket.socket) -> None:
