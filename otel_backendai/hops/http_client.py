@@ -9,7 +9,7 @@ who may see what is decided by our wrap of ``ClientSession._request``, where eve
 
 import inspect
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 from weakref import WeakSet
 
@@ -141,10 +141,13 @@ def _wrap_request(original: Callable[..., Awaitable[Any]]) -> Callable[..., Any]
     async def _request(self: Any, method: str, str_or_url: Any, **kwargs: Any) -> Any:
         if not HOP.active:
             return await original(self, method, str_or_url, **kwargs)
-        token = None
+        token, context = None, None
         sent = kwargs
         with _SESSIONS:
             HOP.equip(self)
+        if isinstance(kwargs.get("headers"), Iterator):
+            # Pairs that are there once only. Not under a guard: what they raise is the application's own.
+            kwargs["headers"] = list(kwargs["headers"])
         with _REQUEST:
             context, headers = _prepare(self, str_or_url, kwargs.get("headers"))
             if headers is not None:
@@ -155,7 +158,9 @@ def _wrap_request(original: Callable[..., Awaitable[Any]]) -> Callable[..., Any]
         finally:
             if token is not None:
                 with _REQUEST:
-                    context_api.detach(token)
+                    # Only while it is still ours: a coroutine that is closed elsewhere must not restore ours there.
+                    if context_api.get_current() is context:
+                        context_api.detach(token)
 
     return _request
 

@@ -20,25 +20,22 @@ from opentelemetry.propagators.textmap import Getter
 from opentelemetry.semconv.attributes.error_attributes import ERROR_TYPE
 from opentelemetry.semconv.attributes.http_attributes import (
     HTTP_REQUEST_METHOD,
-    HTTP_REQUEST_METHOD_ORIGINAL,
     HTTP_RESPONSE_STATUS_CODE,
     HTTP_ROUTE,
 )
-from opentelemetry.semconv.attributes.server_attributes import SERVER_ADDRESS, SERVER_PORT
-from opentelemetry.semconv.attributes.url_attributes import URL_PATH, URL_SCHEME
-from opentelemetry.semconv.attributes.user_agent_attributes import USER_AGENT_ORIGINAL
-from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode, get_current_span
-from opentelemetry.util.types import AttributeValue
+from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode
 
 from otel_backendai import request_id
 from otel_backendai.guard import Guard
 from otel_backendai.hops import noise, tokens
+from otel_backendai.hops.http_attributes import KNOWN_METHODS, OTHER_METHOD, request_attributes, route_of
 from otel_backendai.hops.peers import MARKER_HEADERS
-from otel_backendai.hops.span_scope import SpanScope, clean_text, record_error, with_request_id
-from otel_backendai.names import HEADER_RESPONSE_REQUEST_ID, ORIGIN_HTTP
+from otel_backendai.hops.quiet_span import real_span
+from otel_backendai.hops.span_scope import SpanScope, with_request_id
+from otel_backendai.names import BAGGAGE, HEADER_RESPONSE_REQUEST_ID, ORIGIN_HTTP, TRACESTATE
 from otel_backendai.patching import Hop
 from otel_backendai.propagators.http_headers import HttpHeadersPropagator
-from otel_backendai.redaction import redact_url
+from otel_backendai.propagators.w3c import is_trace_state, well_formed_baggage
 
 HOP = Hop("http_server")
 
@@ -56,10 +53,6 @@ token_of: tokens.TokenOf | None = None
 
 _ANSWER = create_key("otel-backendai-answer")
 
-# Method names that conventions list; all else is an unbounded set that a client chooses.
-_KNOWN_METHODS = frozenset({"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "QUERY", "TRACE"})
-_OTHER_METHOD = "_OTHER"
-
 _REQUEST_ID_HEADERS = HttpHeadersPropagator()
 
 
@@ -69,9 +62,15 @@ class _HeadersGetter(Getter[Mapping[str, str]]):
     def get(self, carrier: Mapping[str, str], key: str) -> list[str] | None:
         getall = getattr(carrier, "getall", None)
         if getall is not None:
-            return cast("list[str] | None", getall(key, None))
-        value = carrier.get(key)
-        return None if value is None else [value]
+            values = cast("list[str] | None", getall(key, None))
+        else:
+            values = None if key not in carrier else [carrier[key]]
+        # The stock propagators write to the log what they cannot read: anybody's text, in up to 180 lines a request.
+        if values is not None and key == BAGGAGE:
+            return [well_formed_baggage(value) for value in values]
+        if values is not None and key == TRACESTATE:
+            return [value for value in values if is_trace_state(value)]
+        return values
 
     def keys(self, carrier: Mapping[str, str]) -> list[str]:
         return list(carrier)
@@ -84,6 +83,7 @@ class _Answer:
     """What is known of the response to the current request.
 
     Attributes:
+        scope: The request's own.
         names: The request ID that it names. Not read from baggage: a handler may bind another one for a part of its
             work.
         status: The status code that went out, ``None`` before that.
@@ -91,9 +91,10 @@ class _Answer:
             has none.
     """
 
-    __slots__ = ("asks", "names", "status")
+    __slots__ = ("asks", "names", "scope", "status")
 
     def __init__(self) -> None:
+        self.scope: SpanScope | None = None
         self.names: str | None = None
         self.status: int | None = None
         self.asks: Callable[[Span], None] | None = None
@@ -106,12 +107,15 @@ def _wrap_handle_request(original: Callable[..., Awaitable[tuple[Any, bool]]]) -
             return await original(self, request, *args, **kwargs)
         answer = _Answer()
         with _server_scope(request, answer) as scope:
+            answer.scope = scope
             if answer.asks is not None:
                 answer.asks(scope.span)
             try:
                 result = await original(self, request, *args, **kwargs)
-            except asyncio.CancelledError:
-                # The caller hung up: the end of many a WebSocket.
+            except (asyncio.CancelledError, ConnectionError):
+                # The caller hung up, the end of many a WebSocket, or aiohttp cannot send a second answer for a stream
+                # that failed; what failed there, `handle_error` was told.
+                scope.excuse()
                 with _FINISH:
                     _finish(scope.span, request, answer.status)
                 raise
@@ -128,10 +132,19 @@ def _wrap_handle_error(original: Callable[..., Any]) -> Callable[..., Any]:
     def handle_error(self: Any, request: Any, status: int = 500, exc: Any = None, *args: Any, **kwargs: Any) -> Any:
         if HOP.active and status >= 500 and isinstance(exc, Exception):
             with _FINISH:
-                record_error(get_current_span(), exc)
+                # Not the current span: the application may have left one of its own current.
+                answer = context_api.get_value(_ANSWER)
+                if isinstance(answer, _Answer) and answer.scope is not None and not _has_hung_up(self, exc):
+                    answer.scope.fail(exc)
         return original(self, request, status, exc, *args, **kwargs)
 
     return handle_error
+
+
+def _has_hung_up(handler: Any, error: Exception) -> bool:
+    """Whether ``error`` is what a caller leaves behind who went away while something was written to it."""
+    transport = handler.transport
+    return isinstance(error, ConnectionError) and (transport is None or transport.is_closing())
 
 
 @HOP.wraps("aiohttp.web_request", "BaseRequest._prepare_hook")
@@ -167,11 +180,11 @@ def _server_scope(request: Any, answer: _Answer) -> SpanScope:
         context, origin = with_request_id(context, ORIGIN_HTTP)
         answer.names = request_id.read(context)
         context = context_api.set_value(_ANSWER, answer, context)
-        attributes = _request_attributes(request)
+        attributes = request_attributes(request)
         method = str(attributes[HTTP_REQUEST_METHOD])
         attributes.update(origin)
         quiet = noise.is_noise_path(request.path)
-    name = "HTTP" if method == _OTHER_METHOD else method
+    name = "HTTP" if method == OTHER_METHOD else method
     return SpanScope(HOP.tracer, name, SpanKind.SERVER, context, attributes, links, quiet=quiet)
 
 
@@ -207,36 +220,16 @@ def extract_request_headers(headers: Mapping[str, str]) -> Context:
     return _REQUEST_ID_HEADERS.extract(headers, context, _HEADERS_GETTER)
 
 
-def _request_attributes(request: Any) -> dict[str, AttributeValue]:
-    method = request.method
-    attributes: dict[str, AttributeValue] = {URL_PATH: clean_text(redact_url(request.path)), URL_SCHEME: request.scheme}
-    if method in _KNOWN_METHODS:
-        attributes[HTTP_REQUEST_METHOD] = method
-    else:
-        attributes[HTTP_REQUEST_METHOD] = _OTHER_METHOD
-        attributes[HTTP_REQUEST_METHOD_ORIGINAL] = clean_text(method)[:32]
-    # Not `request.url.host`: under aiohttp 3.8 with a newer yarl that property raises for every request.
-    host = clean_text(request.host)
-    address, _, port = host.rpartition(":")
-    if address and port.isdecimal() and len(port) <= 5:
-        attributes[SERVER_ADDRESS] = address
-        attributes[SERVER_PORT] = int(port)
-    else:
-        attributes[SERVER_ADDRESS] = host
-    agent = request.headers.get("User-Agent")
-    if agent:
-        attributes[USER_AGENT_ORIGINAL] = clean_text(agent)
-    return attributes
-
-
 def _finish(span: Span, request: Any, status: int | None) -> None:
+    # A health check that fails is worth a span.
+    span = real_span(span, wake=status is not None and status >= 500)
     if not span.is_recording():
         return
     match_info = getattr(request, "match_info", None)
-    route = _route_of(match_info)
+    route = route_of(match_info)
     if route:
         span.set_attribute(HTTP_ROUTE, route)
-        method = request.method if request.method in _KNOWN_METHODS else "HTTP"
+        method = request.method if request.method in KNOWN_METHODS else "HTTP"
         span.update_name(f"{method} {route}")
         if match_info and entities_of is not None:
             span.set_attributes(entities_of(match_info))
@@ -248,9 +241,3 @@ def _finish(span: Span, request: Any, status: int | None) -> None:
         if ERROR_TYPE not in attributes:
             span.set_attribute(ERROR_TYPE, str(status))
             span.set_status(Status(StatusCode.ERROR))
-
-
-def _route_of(match_info: Any) -> str | None:
-    """The route's template; ``None`` for an unrouted or malformed request. Never the path: it is unbounded."""
-    resource = getattr(getattr(match_info, "route", None), "resource", None)
-    return getattr(resource, "canonical", None)

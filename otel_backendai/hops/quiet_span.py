@@ -86,6 +86,16 @@ def is_quiet(context: Context) -> bool:
     return _quiet_span(context) is not None
 
 
+def real_span(span: Span, *, wake: bool = False) -> Span:
+    """Return the real span behind ``span``: its own if it is awake, or is woken now; else ``span``.
+
+    Args:
+        span: Any.
+        wake: Whether something is to be said of it that is worth a span.
+    """
+    return span.wake() if isinstance(span, QuietSpan) and (wake or span.is_awake) else span
+
+
 def _quiet_span(context: Context) -> QuietSpan | None:
     span = context_api.get_value(_QUIET, context)
     # What is sampled below noise is work already.

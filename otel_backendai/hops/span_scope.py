@@ -5,6 +5,7 @@
 
 import traceback
 from collections.abc import Awaitable, Mapping, Sequence
+from contextlib import suppress
 from contextvars import Token
 from functools import partial
 from types import TracebackType
@@ -48,6 +49,8 @@ _CLOSE = Guard("span scope: close")
 MAX_ATTRIBUTE_LENGTH = 1024
 # The end of a stack trace says where; recursion makes the rest of it megabytes.
 MAX_STACKTRACE_LENGTH = 16_384
+# What is looked at for secrets before it is cut to that.
+_MAX_TRACEBACK_LENGTH = 4 * MAX_STACKTRACE_LENGTH
 
 
 def with_request_id(context: Context, detail: str) -> tuple[Context, dict[str, AttributeValue]]:
@@ -164,6 +167,10 @@ class SpanScope:
         """Never end the span, so that nobody hears of it: for what turns out to be nothing, with nothing below it."""
         self.span = INVALID_SPAN
 
+    def excuse(self) -> None:
+        """Take what this block ends by for no failure, or for one that :meth:`fail` has been told of."""
+        self._failed = True
+
     def fail(self, error: Exception, error_type: str | None = None, message: str | None = None) -> None:
         """Mark the span as failed by ``error``, once. Cancellation never gets here: it is no ``Exception``, no failure.
 
@@ -186,16 +193,20 @@ def record_error(span: Span, error: Exception, error_type: str | None = None, me
         return
     kind = type(error)
     qualified = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
-    # Exceptions of HTTP clients quote the URL that failed.
-    message = redact_text(clean_text(str(error) if message is None else message))
+    if message is None:
+        message = ""
+        with suppress(Exception):  # its own text may raise
+            message = str(error)
+    # Exceptions of HTTP clients quote the URL that failed. Redacted first: a secret that is cut is not recognised.
+    message = clean_text(redact_text(message[:MAX_STACKTRACE_LENGTH]))
     # Not span.record_exception: it takes the text as it is, and one lone surrogate spoils the export of a whole batch.
-    stacktrace = "".join(traceback.format_exception(error))[-MAX_STACKTRACE_LENGTH:]
+    stacktrace = redact_text("".join(traceback.format_exception(error))[-_MAX_TRACEBACK_LENGTH:])
     span.add_event(
         "exception",
         {
             EXCEPTION_TYPE: qualified,
             EXCEPTION_MESSAGE: message,
-            EXCEPTION_STACKTRACE: redact_text(clean_text(stacktrace, MAX_STACKTRACE_LENGTH)),
+            EXCEPTION_STACKTRACE: clean_text(stacktrace[-MAX_STACKTRACE_LENGTH:], MAX_STACKTRACE_LENGTH),
         },
     )
     span.set_attribute(ERROR_TYPE, error_type or qualified)

@@ -15,7 +15,9 @@ from opentelemetry.propagators.textmap import (
     default_getter,
     default_setter,
 )
+from opentelemetry.trace import SpanKind, get_current_span
 
+from otel_backendai import request_id
 from otel_backendai.guard import Guard
 from otel_backendai.propagators.http_headers import HttpHeadersPropagator
 
@@ -51,8 +53,9 @@ def current_outbound(context: Context | None = None) -> Outbound | None:
 class PeersOnlyPropagator(TextMapPropagator):
     """Wraps the user's global propagator, adds ours, and withholds everything from third parties.
 
-    Outside an outbound HTTP call :meth:`inject` is exactly the user's, so that other instrumentations (a message
-    queue's) see no difference.
+    Outside an outbound call of aiohttp :meth:`inject` is the user's, so that other instrumentations (a message queue's)
+    see no difference. Only below a CLIENT span, that of another HTTP library, our own baggage entry is left out: where
+    that call goes is not known.
 
     Args:
         wrapped: The global propagator as the user configured it.
@@ -83,7 +86,10 @@ class PeersOnlyPropagator(TextMapPropagator):
     ) -> None:
         """Write nothing for a third party, all but what the application set for a peer, the user's fields elsewhere."""
         outbound = current_outbound(context)
-        if outbound is not None and not outbound.to_peer:
+        if outbound is None:
+            if getattr(get_current_span(context), "kind", None) is SpanKind.CLIENT:
+                context = request_id.unbind(context_api.get_current() if context is None else context)
+        elif not outbound.to_peer:
             return
         if outbound is not None and outbound.set_by_application:
             setter = _PoliteSetter(setter, outbound.set_by_application)

@@ -20,7 +20,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 from otel_backendai import request_id
 from otel_backendai.counters import count_rejected
-from otel_backendai.names import BAGGAGE, REQUEST_ID, TRACEPARENT
+from otel_backendai.names import BAGGAGE, REQUEST_ID, TRACEPARENT, TRACESTATE
 
 # Twice what W3C asks every platform to propagate (8192 bytes of baggage); more than that is not ours to parse.
 MAX_FIELD_LENGTH = 16_384
@@ -30,6 +30,11 @@ MAX_BAGGAGE_MEMBERS = 180
 _TRACE_CONTEXT = TraceContextTextMapPropagator()
 _BAGGAGE = W3CBaggagePropagator()
 
+# list-member of W3C trace context, level 1: a key, maybe with a tenant before its @, and a value of 256 characters.
+_is_trace_state = re.compile(
+    r"(?:\s*(?:[a-z0-9][a-z0-9_*/@-]{0,255}=[\x20-\x2b\x2d-\x3c\x3e-\x7e]{0,255}[\x21-\x2b\x2d-\x3c\x3e-\x7e])?\s*"
+    r"(?:,|$)){0,32}"
+).fullmatch
 _printable = re.compile(r"[\x20-\x7e]*").fullmatch
 # key = value, each without what W3C excludes, and properties that we do not need.
 _baggage_member = re.compile(
@@ -73,7 +78,9 @@ class _StrictGetter(Getter[Mapping[object, object]]):
 
     def get(self, carrier: Mapping[object, object], key: str) -> list[str] | None:
         value = text(field(carrier, key))
-        return None if value is None or _printable(value) is None else [value]
+        if value is None or _printable(value) is None or (key == TRACESTATE and not is_trace_state(value)):
+            return None
+        return [value]
 
     def keys(self, carrier: Mapping[object, object]) -> list[str]:
         return [name for name in map(text, carrier) if name is not None]
@@ -99,6 +106,17 @@ def extract(carriers: tuple[Mapping[object, object], ...], context: Context) -> 
                 found = baggage.set_baggage(name, value, found)
             break
     return found
+
+
+def is_trace_state(value: str) -> bool:
+    """Whether ``value`` is well-formed and not too long: the stock propagator logs the members that it cannot read."""
+    return len(value) <= MAX_FIELD_LENGTH and _is_trace_state(value) is not None
+
+
+def well_formed_baggage(value: str) -> str:
+    """Return the members of ``value`` that are well-formed: the stock propagator logs the others, word by word."""
+    members = value[:MAX_FIELD_LENGTH].split(",", MAX_BAGGAGE_MEMBERS)[:MAX_BAGGAGE_MEMBERS]
+    return ",".join(member for member in members if _baggage_member(member) is not None)
 
 
 def _baggage_members(carrier: Mapping[object, object]) -> Iterator[tuple[str, str]]:

@@ -103,7 +103,7 @@ def brought_token(request: Any) -> Token | None:
         return _token(path.removeprefix(_ADD_PREFIX).partition("/")[0])
     if component() in _FRONTENDS and _PERMIT in request.headers.get("Cookie", ""):
         permit = request.cookies.get(_PERMIT)
-        return None if permit is None else _token(_at(permit, request.host), _APP_START)
+        return None if permit is None else _token(_at(permit, request.headers.get("Host", "")), _APP_START)
     return None
 
 

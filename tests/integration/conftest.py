@@ -10,14 +10,20 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Iterator
+from typing import Protocol
 
 import pytest
 from aiohttp import web
 
 from tests.integration.otlp_servers import Authority
 
-ServeApp = Callable[[web.Application], Awaitable[str]]
+
+class ServeApp(Protocol):
+    """Starts an application; returns its base URL."""
+
+    def __call__(self, app: web.Application, cancelling: bool = True) -> Awaitable[str]:
+        """`cancelling`: what a runner calls `handler_cancellation`."""
 
 
 def free_port() -> int:
@@ -32,8 +38,8 @@ async def serve() -> AsyncIterator[ServeApp]:
     """Start an aiohttp application on a real socket; returns its base URL."""
     runners: list[web.AppRunner] = []
 
-    async def start(app: web.Application) -> str:
-        runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=1)
+    async def start(app: web.Application, cancelling: bool = True) -> str:
+        runner = web.AppRunner(app, handler_cancellation=cancelling, shutdown_timeout=1)
         await runner.setup()
         runners.append(runner)
         site = web.TCPSite(runner, "127.0.0.1", 0)

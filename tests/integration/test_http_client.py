@@ -296,3 +296,21 @@ async def test_errors_of_the_application_pass_unchanged(client_hop: Telemetry) -
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
+
+
+async def test_headers_that_can_be_read_once_arrive(client_hop: Telemetry, serve: ServeApp) -> None:
+    """aiohttp takes any pairs, from a generator, too: ours may not be the one that reads them."""
+    received: list[str] = []
+
+    async def keep(request: web.Request) -> web.Response:
+        received.append(request.headers.get("X-Own", ""))
+        return web.Response()
+
+    app = web.Application()
+    app.router.add_get("/", keep)
+    base = await serve(app)
+    async with aiohttp.ClientSession() as session:
+        for headers in (iter([("X-Own", "a")]), zip(["X-Own"], ["b"], strict=True), [("X-Own", "c")], {"X-Own": "d"}):
+            async with session.get(f"{base}/", headers=headers):
+                pass
+    assert received == ["a", "b", "c", "d"]

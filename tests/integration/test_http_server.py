@@ -12,6 +12,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 from opentelemetry import baggage, trace
+from opentelemetry import context as context_api
 from opentelemetry.trace import SpanKind, StatusCode
 
 from otel_backendai.api import current_request_id
@@ -402,3 +403,128 @@ async def test_tokens_in_paths_are_redacted(telemetry: Telemetry, serve: ServeAp
     attributes = telemetry.only(SpanKind.SERVER).attributes
     assert attributes is not None
     assert attributes["url.path"] == "/REDACTED/s"
+
+
+def build_streams() -> web.Application:
+    """Handlers that are in the middle of an answer for a while."""
+    routes = web.RouteTableDef()
+
+    @routes.get("/download/{id}")
+    async def download(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        for _ in range(200):
+            await response.write(b"x" * 10_000)
+            await asyncio.sleep(0.005)
+        return response
+
+    @routes.get("/ws/{id}")
+    async def ws(request: web.Request) -> web.WebSocketResponse:
+        socket = web.WebSocketResponse()
+        await socket.prepare(request)
+        for _ in range(200):
+            await socket.send_str("x" * 1_000)
+            await asyncio.sleep(0.005)
+        return socket
+
+    @routes.get("/broken/{id}")
+    async def broken(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        await response.write(b"x")
+        # As an application does that leaves a span of its own current.
+        context_api.attach(trace.set_span_in_context(trace.NonRecordingSpan(trace.INVALID_SPAN_CONTEXT)))
+        raise ValueError("in the middle")
+
+    app = web.Application()
+    app.add_routes(routes)
+    return app
+
+
+@pytest.mark.parametrize("cancelling", [False, True], ids=["aiohttp's default", "handler_cancellation"])
+@pytest.mark.parametrize(("path", "status"), [("download", 200), ("ws", 101)])
+async def test_a_caller_that_leaves_in_the_middle(
+    path: str, status: int, cancelling: bool, serve: ServeApp, telemetry: Telemetry
+) -> None:
+    """No failure: the span has its route and the status that went out, however aiohttp ends the handler."""
+    base = await serve(build_streams(), cancelling)
+    upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+    upgrade += "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
+    host, port = base.removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(f"GET /{path}/7 HTTP/1.1\r\nHost: h\r\n{upgrade if path == 'ws' else ''}\r\n".encode())
+    await reader.readexactly(100)
+    writer.transport.abort()
+    deadline = asyncio.get_running_loop().time() + 10
+    while not telemetry.of_kind(SpanKind.SERVER):
+        assert asyncio.get_running_loop().time() < deadline
+        await asyncio.sleep(0.01)
+    (span,) = telemetry.of_kind(SpanKind.SERVER)
+    assert span.name == f"GET /{path}/{{id}}"
+    assert span.attributes is not None
+    assert span.attributes["http.response.status_code"] == status
+    assert span.status.status_code is StatusCode.UNSET
+    assert not span.events
+
+
+async def test_a_handler_that_fails_in_the_middle(serve: ServeApp, telemetry: Telemetry) -> None:
+    """Its own exception, once, on the request's span, although another one was left current."""
+    base = await serve(build_streams(), False)
+    await raw_request(base, b"GET /broken/7 HTTP/1.1\r\nHost: h\r\n\r\n")
+    (span,) = telemetry.of_kind(SpanKind.SERVER)
+    assert span.name == "GET /broken/{id}"
+    assert span.attributes is not None
+    assert span.attributes["error.type"] == "ValueError"
+    assert span.attributes["http.response.status_code"] == 200
+    assert [(event.attributes or {})["exception.message"] for event in span.events] == ["in the middle"]
+
+
+@pytest.mark.parametrize(
+    ("head", "expected"),
+    [
+        (b"GET /ok HTTP/1.0\r\n\r\n", {}),
+        (b"GET /ok HTTP/1.1\r\nHost: manager:8081\r\n\r\n", {"server.address": "manager", "server.port": 8081}),
+        (b"GET /ok HTTP/1.1\r\nHost: manager\r\n\r\n", {"server.address": "manager"}),
+        (b"GET /ok HTTP/1.1\r\nHost: [::1]:8081\r\n\r\n", {"server.address": "::1", "server.port": 8081}),
+        (b"GET /ok HTTP/1.1\r\nHost: [::1]\r\n\r\n", {"server.address": "::1"}),
+        (b"GET /ok HTTP/1.1\r\nHost: ::1\r\n\r\n", {"server.address": "::1"}),
+        (b"GET /ok HTTP/1.1\r\nHost: manager:99999\r\n\r\n", {"server.address": "manager"}),
+        (b"GET /ok HTTP/1.1\r\nHost:\r\n\r\n", {}),
+    ],
+)
+async def test_the_name_service_is_never_asked(
+    head: bytes, expected: dict[str, object], serve: ServeApp, telemetry: Telemetry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """aiohttp up to 3.13 asks it for its own name, and waits, when a client sends no `Host`: anybody can."""
+
+    def ask(*_: object) -> str:
+        raise AssertionError("the loop waits for the name service")
+
+    monkeypatch.setattr("socket.getfqdn", ask)
+    await raw_request(await serve(build_app()), head)
+    (span,) = telemetry.of_kind(SpanKind.SERVER)
+    assert {name: value for name, value in (span.attributes or {}).items() if name.startswith("server.")} == expected
+
+
+async def test_hostile_headers_are_not_in_the_log(
+    serve: ServeApp, telemetry: Telemetry, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The stock propagators quote what they cannot read, a line for each of 180 members, for anybody who asks."""
+    hostile = ",".join(f'h{number}"=1' for number in range(150))
+    trace_parent = f"traceparent: 00-{'a' * 32}-{'b' * 16}-01\r\n"
+    head = f"GET /baggage HTTP/1.1\r\nHost: h\r\n{trace_parent}baggage: {hostile}\r\ntracestate: HOSTILE TEXT\r\n\r\n"
+    answer = await raw_request(await serve(build_app()), head.encode())
+    assert b"200 OK" in answer
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
+    (span,) = telemetry.of_kind(SpanKind.SERVER)
+    assert format(span.context.trace_id, "032x") == "a" * 32
+
+
+async def test_a_trace_state_travels(serve: ServeApp, telemetry: Telemetry) -> None:
+    """A well-formed one stays what it is."""
+    head = f"GET /ok HTTP/1.1\r\nHost: h\r\ntraceparent: 00-{'a' * 32}-{'b' * 16}-01\r\n"
+    await raw_request(
+        await serve(build_app()), f"{head}tracestate: rojo=00f067aa0ba902b7, t61rcwkgmze@v=x:1/2\r\n\r\n".encode()
+    )
+    (span,) = telemetry.of_kind(SpanKind.SERVER)
+    assert dict(span.context.trace_state) == {"rojo": "00f067aa0ba902b7", "t61rcwkgmze@v": "x:1/2"}

@@ -12,6 +12,7 @@ from opentelemetry.baggage.propagation import W3CBaggagePropagator
 from opentelemetry.context import Context
 from opentelemetry.propagators.composite import CompositePropagator
 from opentelemetry.propagators.textmap import TextMapPropagator
+from opentelemetry.trace import SpanKind, set_span_in_context
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from otel_backendai import request_id
@@ -23,6 +24,7 @@ from otel_backendai.propagators.peers_only import (
     current_outbound,
     with_outbound,
 )
+from tests.conftest import Telemetry
 from tests.unit.test_propagators_rpc import full, trace_of
 
 STOCK = CompositePropagator([TraceContextTextMapPropagator(), W3CBaggagePropagator()])
@@ -137,3 +139,17 @@ def test_the_mark_of_an_outbound_call() -> None:
     assert current_outbound() is None
     (key,) = context
     assert current_outbound(Context({key: True})) is None
+
+
+def test_another_http_client_carries_no_request_id(telemetry: Telemetry) -> None:
+    """Where a call of requests or httpx goes is not known: its instrumentation sends the user's baggage, not ours."""
+    propagator = PeersOnlyPropagator(CompositePropagator([TraceContextTextMapPropagator(), W3CBaggagePropagator()]))
+    context = baggage.set_baggage("tenant", "blue", request_id.bind("req-1", Context()))
+    call = set_span_in_context(telemetry.provider.get_tracer("t").start_span("GET", kind=SpanKind.CLIENT), context)
+    sent: dict[str, str] = {}
+    propagator.inject(sent, call)
+    assert sent["baggage"] == "tenant=blue"
+    assert "traceparent" in sent
+    message: dict[str, str] = {}
+    propagator.inject(message, context)
+    assert "req-1" in message["baggage"]
