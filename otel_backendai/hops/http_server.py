@@ -29,7 +29,7 @@ from otel_backendai import request_id
 from otel_backendai.guard import Guard
 from otel_backendai.hops import noise, tokens
 from otel_backendai.hops.http_attributes import KNOWN_METHODS, OTHER_METHOD, request_attributes, route_of
-from otel_backendai.hops.peers import MARKER_HEADERS
+from otel_backendai.hops.peers import is_from_peer
 from otel_backendai.hops.quiet_span import real_span
 from otel_backendai.hops.span_scope import SpanScope, with_request_id
 from otel_backendai.names import BAGGAGE, HEADER_RESPONSE_REQUEST_ID, ORIGIN_HTTP, TRACESTATE
@@ -50,6 +50,9 @@ EntitiesOf = Callable[[Mapping[str, str]], Mapping[str, str]]
 entities_of: EntitiesOf | None = None
 # The token that a request brings, if it does: where that stands, the releases know, and set this.
 token_of: tokens.TokenOf | None = None
+
+# How probes and scrapers ask; what else comes to such a path is work.
+_ASKING = frozenset({"GET", "HEAD"})
 
 _ANSWER = create_key("otel-backendai-answer")
 
@@ -183,7 +186,7 @@ def _server_scope(request: Any, answer: _Answer) -> SpanScope:
         attributes = request_attributes(request)
         method = str(attributes[HTTP_REQUEST_METHOD])
         attributes.update(origin)
-        quiet = noise.is_noise_path(request.path)
+        quiet = request.method in _ASKING and noise.is_noise_path(request.path)
     name = "HTTP" if method == OTHER_METHOD else method
     return SpanScope(HOP.tracer, name, SpanKind.SERVER, context, attributes, links, quiet=quiet)
 
@@ -205,14 +208,14 @@ def _continued(context: Context, answer: _Answer, token: tokens.Token | None) ->
 def extract_request_headers(headers: Mapping[str, str]) -> Context:
     """Return a fresh context with what the headers of a request bring: trace, an acceptable request ID, baggage.
 
-    Other baggage than the request ID's only from a caller with a header that Backend.AI's own clients set for one
-    another: anybody may call a public API, and baggage travels on to every peer.
+    Other baggage than the request ID's only from a caller that this component knows by the secret of a header: anybody
+    may call a public API, and baggage travels on to every peer.
     """
     context = Context()
     with _EXTRACT:
         # An empty composite (OTEL_PROPAGATORS=none) may return None.
         context = propagate.extract(headers, context, _HEADERS_GETTER) or context
-        if baggage.get_all(context) and not any(marker in headers for marker in MARKER_HEADERS):
+        if baggage.get_all(context) and not is_from_peer(headers):
             value = request_id.read(context)
             context = baggage.clear(context)
             if value is not None:

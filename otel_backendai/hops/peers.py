@@ -4,6 +4,7 @@
 """Which outbound HTTP calls go to a Backend.AI service. Everything else is a third party and gets nothing of ours."""
 
 import os
+from collections.abc import Mapping
 from functools import cache
 
 from multidict import CIMultiDict, istr
@@ -13,7 +14,15 @@ from otel_backendai.component import component
 from otel_backendai.names import SETTING_PEERS
 
 # Set by Backend.AI's own clients from 23.09 to 26.9 (to storage-proxy, app-proxy, agent watcher).
-MARKER_HEADERS = tuple(map(istr, ("X-BackendAI-Storage-Auth-Token", "X-BackendAI-Token", "X-BackendAI-Watcher-Token")))
+_STORAGE_TOKEN, _TOKEN, _WATCHER_TOKEN = MARKER_HEADERS = tuple(
+    map(istr, ("X-BackendAI-Storage-Auth-Token", "X-BackendAI-Token", "X-BackendAI-Watcher-Token"))
+)
+# Who refuses a request with a wrong one: elsewhere anybody may send any of them.
+_VERIFIED_BY = {
+    "storage-proxy": _STORAGE_TOKEN,
+    "appproxy-coordinator": _TOKEN,
+    "agent-watcher": _WATCHER_TOKEN,
+}
 
 # `Authorization: BackendAI ...` marks a peer only where it signs requests to the own cluster: elsewhere it also signs
 # those to remote reservoirs, which are another trust domain.
@@ -32,6 +41,12 @@ _CLIENT_PATHS = frozenset({"/upload", "/download", "/download-archive"})
 _CLIENT_TOKEN = "token"  # noqa: S105  # the name of a parameter
 
 
+def is_from_peer(headers: Mapping[str, str]) -> bool:
+    """Whether a request with ``headers`` is from another service of the cluster, or will be refused by this one."""
+    marker = _VERIFIED_BY.get(component() or "")
+    return marker is not None and marker in headers
+
+
 @cache
 def _configured() -> tuple[frozenset[str], tuple[str, ...]]:
     return parse_peers(os.environ.get(SETTING_PEERS, ""))
@@ -43,16 +58,24 @@ def parse_peers(setting: str) -> tuple[frozenset[str], tuple[str, ...]]:
     Args:
         setting: Comma separated ``host``, ``host:port`` or ``*.suffix``; case and blanks do not matter.
     """
-    entries = [entry.strip().lower() for entry in setting.split(",") if entry.strip()]
+    entries = [_plain(entry.strip().lower()) for entry in setting.split(",") if entry.strip()]
     exact = frozenset(entry for entry in entries if not entry.startswith("*."))
     return exact, tuple(entry[1:] for entry in entries if entry.startswith("*."))
+
+
+def _plain(entry: str) -> str:
+    # As URLs have an IPv6 address once they are read: without the brackets that keep its colons from the port's.
+    return entry.replace("[", "").replace("]", "")
 
 
 def is_peer_host(url: URL) -> bool:
     """Whether ``OTEL_BACKENDAI_PEERS`` names the host of ``url``."""
     exact, suffixes = _configured()
-    host = (url.host or "").lower()
-    return host in exact or f"{host}:{url.port}" in exact or bool(suffixes and host.endswith(suffixes))
+    # As it is written, and in the name service's letters.
+    hosts = {(url.host or "").lower(), (url.raw_host or "").lower()}
+    return any(
+        host in exact or f"{host}:{url.port}" in exact or bool(suffixes and host.endswith(suffixes)) for host in hosts
+    )
 
 
 def is_peer(url: URL, headers: tuple[CIMultiDict[str], ...]) -> bool:

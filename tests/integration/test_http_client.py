@@ -13,6 +13,7 @@ from opentelemetry import context as context_api
 from opentelemetry import trace
 from opentelemetry.instrumentation.aiohttp_client import AioHttpClientInstrumentor
 from opentelemetry.trace import SpanKind
+from yarl import URL
 
 from otel_backendai import component
 from otel_backendai.api import bind_request_id
@@ -314,3 +315,21 @@ async def test_headers_that_can_be_read_once_arrive(client_hop: Telemetry, serve
             async with session.get(f"{base}/", headers=headers):
                 pass
     assert received == ["a", "b", "c", "d"]
+
+
+@pytest.mark.parametrize(
+    ("setting", "url", "expected"),
+    [
+        ("[::1]:8080", "http://[::1]:8080/", True),
+        ("[::1]", "http://[::1]:9/", True),
+        ("::1", "http://[::1]:9/", True),
+        ("[::1]:8080", "http://[::1]:8081/", False),
+        ("xn--bcher-kva.example", "http://bücher.example/", True),
+        ("bücher.example", "http://xn--bcher-kva.example/", True),
+        ("*.example", "http://example.org/", False),
+    ],
+)
+def test_how_a_peer_may_be_written(setting: str, url: str, expected: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With brackets or without, in the name service's letters or in people's."""
+    monkeypatch.setattr(peers, "_configured", lambda: peers.parse_peers(setting))
+    assert peers.is_peer_host(URL(url)) is expected

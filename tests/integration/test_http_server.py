@@ -379,9 +379,22 @@ async def test_a_header_of_the_application_stays(
         assert response.headers.getall(RESPONSE_HEADER) == ["mine"]
 
 
-@pytest.mark.parametrize("marker", ["X-BackendAI-Storage-Auth-Token", "X-BackendAI-Token", "X-BackendAI-Watcher-Token"])
-async def test_baggage_comes_in_from_peers_only(marker: str, telemetry: Telemetry, serve: ServeApp) -> None:
-    """Anybody may call a public API, and baggage travels on to every peer: from there only the request ID's entry."""
+@pytest.mark.parametrize(
+    ("component", "marker", "believed"),
+    [
+        ("storage-proxy", "X-BackendAI-Storage-Auth-Token", True),
+        ("appproxy-coordinator", "X-BackendAI-Token", True),
+        ("agent-watcher", "X-BackendAI-Watcher-Token", True),
+        ("storage-proxy", "X-BackendAI-Watcher-Token", False),
+        ("manager", "X-BackendAI-Token", False),
+        ("appproxy-worker", "X-BackendAI-Storage-Auth-Token", False),
+    ],
+)
+async def test_baggage_comes_in_from_peers_only(
+    component: str, marker: str, believed: bool, telemetry: Telemetry, serve: ServeApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Anybody may call a public API, and baggage travels on to every peer: all of it only where a secret is checked."""
+    monkeypatch.setattr("otel_backendai.hops.peers.component", lambda: component)
     base = await serve(build_app())
     headers = {"baggage": "tenant=blue,backendai.request.id=req-1,x=y"}
     async with aiohttp.ClientSession() as session:
@@ -392,7 +405,8 @@ async def test_baggage_comes_in_from_peers_only(marker: str, telemetry: Telemetr
         ) as response:
             assert await response.json() == {"backendai.request.id": "req-2"}
         async with session.get(base + "/baggage", headers={**headers, marker: "secret"}) as response:
-            assert await response.json() == {"backendai.request.id": "req-1", "tenant": "blue", "x": "y"}
+            rest = {"tenant": "blue", "x": "y"} if believed else {}
+            assert await response.json() == {"backendai.request.id": "req-1", **rest}
 
 
 async def test_tokens_in_paths_are_redacted(telemetry: Telemetry, serve: ServeApp) -> None:

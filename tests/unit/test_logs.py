@@ -16,10 +16,13 @@ from typing import Any
 import pytest
 from opentelemetry import context as context_api
 from opentelemetry import trace
-from opentelemetry.trace import NonRecordingSpan, SpanContext, format_span_id, format_trace_id
+from opentelemetry.context import Context
+from opentelemetry.trace import NonRecordingSpan, SpanContext, SpanKind, format_span_id, format_trace_id
 
 from otel_backendai.api import bind_request_id
 from otel_backendai.hops.logs import RequestIdFilter
+from otel_backendai.hops.quiet_span import real_span
+from otel_backendai.hops.span_scope import SpanScope
 from tests.conftest import Telemetry
 
 FORMAT = "%(request_id)s %(otelTraceID)s %(otelSpanID)s %(message)s"
@@ -314,3 +317,16 @@ def test_nothing_after_uninstalling(logger: logging.Logger, kept: Kept) -> None:
     with bind_request_id("req-1"):
         logger.info("x")
     assert not hasattr(kept.records[0], "request_id")
+
+
+def test_a_run_that_has_found_nothing_names_no_trace(logger: logging.Logger, kept: Kept, telemetry: Telemetry) -> None:
+    """What stands for its span is nowhere to be found; once the run is worth a span, its lines name that."""
+    with SpanScope(telemetry.provider.get_tracer("t"), "timer", SpanKind.INTERNAL, Context(), quiet=True) as scope:
+        logger.info("before")
+        real_span(scope.span, wake=True)
+        logger.info("after")
+    (span,) = telemetry.spans
+    before, after = kept.records
+    assert (before.otelTraceID, before.otelSpanID) == ("0", "0")
+    assert after.otelTraceID == format_trace_id(span.context.trace_id)
+    assert after.otelSpanID == format_span_id(span.context.span_id)
