@@ -20,6 +20,8 @@ _SECRET_IN_TEXT = re.compile(rf"(?P<name>[?&;]{_NAMES.format(more='')})=[^&;#\s\
 # The app-proxy's tokens stand in paths, too: /v2/proxy/TOKEN/SESSION/add. Some are UUIDs, others are JSON web tokens.
 _IN_PATH = re.compile(r"/v2/proxy/[^/?#\s\"']{1,4096}(?=/[^/?#\s\"']{1,100}/(?:add|delete)\b)")
 _JWT = re.compile(r"(?<![\w-])eyJ[\w-]{8,}\.[\w-]+\.[\w-]*")
+# In paths of the manager's API (/v2/keypairs/ACCESS-KEY/ssh). The form of all releases, manager's `generate_keypair`.
+_ACCESS_KEY = re.compile(r"\bAKIA[A-Z0-9]{16}\b")
 # user:password@host
 # A password may itself hold an @.
 _USER = re.compile(r"://[^/?#\s]+@")
@@ -41,4 +43,6 @@ def _redact_tokens(text: str) -> str:
         text = _IN_PATH.sub(f"/v2/proxy/{REDACTED}", text)
     if "eyJ" in text:
         text = _JWT.sub(REDACTED, text)
+    if "AKIA" in text:
+        text = _ACCESS_KEY.sub(REDACTED, text)
     return _USER.sub(f"://{REDACTED}@", text) if "@" in text else text

@@ -86,6 +86,7 @@ SECRETS = [
     ("/openid/callback?code=4%2F0A&state=x", "/openid/callback?code=REDACTED&state=x"),
     ("https://user:pass@registry/v2/", "https://REDACTED@registry/v2/"),
     ("/v2/proxy/0f8fad5b-d9cb-469f/s/add?app=x", "/v2/proxy/REDACTED/s/add?app=x"),
+    ("/v2/keypairs/AKIAIOSFODNN7EXAMPLE/ssh", "/v2/keypairs/REDACTED/ssh"),
     ("https://c/v2/proxy/AKIA/s/delete", "https://c/v2/proxy/REDACTED/s/delete"),
     ("https://c/v2/proxy/eyJhbGciOiJIUzI1NiJ9.eyJhIjoxfQ.c2ln/s/add?app=x", "https://c/v2/proxy/REDACTED/s/add?app=x"),
 ]
