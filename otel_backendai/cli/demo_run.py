@@ -176,7 +176,7 @@ async def _check_receiver(endpoint: str) -> None:
         raise click.ClickException(
             f"{shown_endpoint(endpoint)} cannot be reached: {reason_of(error.os_error)}"
         ) from error
-    except (aiohttp.ClientError, TimeoutError) as error:
+    except (aiohttp.ClientError, TimeoutError, ValueError) as error:
         reason = str(error) or "no answer came"
         raise click.ClickException(f"{shown_endpoint(endpoint)} cannot be reached: {reason}") from error
     if status >= 300:

@@ -26,6 +26,8 @@ def desk(host: str, port: str, forward: str | None) -> None:
     Runs until Ctrl-C. There is no password: at an address other than loopback, everybody who reaches the port reads
     and writes.
     """
+    if not host:
+        raise UsageError("--host must name an address; an empty one would be all of this machine's")
     receiver = receiver_url("--forward", forward) if forward is not None else None
     asyncio.run(_serve(host, port_number("--port", port), receiver))
 
@@ -36,8 +38,12 @@ async def _serve(host: str, port: int, forward: str | None) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stopped.set)
     running = Desk(forward_to=forward)
+    if running.forwarder is not None:
+        running.forwarder.on_first_error = lambda error: click.echo(f"Not forwarded: {error}", err=True)
     try:
         await running.start(host, port)
+    except UnicodeError as error:
+        raise UsageError(f"cannot listen at {host!r}: this is no host name") from error
     except OSError as error:
         # asyncio puts a sentence with the address into strerror; a failed name look-up has a negative errno.
         code = error.errno or 0
@@ -49,3 +55,6 @@ async def _serve(host: str, port: int, forward: str | None) -> None:
         await running.drain(_DRAIN_TIMEOUT)
     finally:
         await running.stop()
+        if running.forwarder is not None and running.forwarder.forward_errors:
+            lost = running.forwarder.forward_errors
+            click.echo(f"Requests that were not forwarded: {lost}; the last: {running.forwarder.last_error}", err=True)

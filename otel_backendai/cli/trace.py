@@ -7,7 +7,7 @@ import sys
 
 import click
 
-from otel_backendai.cli.arguments import UsageError, base_url
+from otel_backendai.cli.arguments import UsageError, base_url, number
 from otel_backendai.cli.trace_run import TraceOptions, run_trace
 from otel_backendai.cli.trace_source import DESK, JAEGER
 from otel_backendai.desk.jaeger_params import ParameterError, parse_duration_ns
@@ -66,6 +66,4 @@ def _since_ns(text: str) -> int:
 
 
 def _limit(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and 1 <= int(text[:6]) <= _HIGHEST_LIMIT):
-        raise UsageError(f"--limit must be a number from 1 to {_HIGHEST_LIMIT}")
-    return int(text)
+    return number("--limit", text, 1, _HIGHEST_LIMIT)

@@ -39,15 +39,19 @@ async def open_source(session: aiohttp.ClientSession, kind: str | None, endpoint
 
 
 async def _source_at(client: JSONClient, kinds: tuple[str, ...]) -> TraceSource:
-    if DESK in kinds and await _answers_with(client, "/api/requests?limit=1", "requests"):
+    statuses: list[str] = []
+    if DESK in kinds and await _answers_with(client, "/api/requests?limit=1", "requests", statuses):
         return DeskSource(client)
-    if JAEGER in kinds and await _answers_with(client, "/api/services", "data"):
+    if JAEGER in kinds and await _answers_with(client, "/api/services", "data", statuses):
         return JaegerSource(client)
-    raise SourceError(f"{client.shown} is no {' and no '.join(_NAMES[kind] for kind in kinds)}")
+    # The status tells a wrong address from a Jaeger behind a log-in.
+    names, answered = " and no ".join(_NAMES[kind] for kind in kinds), " and ".join(dict.fromkeys(statuses))
+    raise SourceError(f"{client.shown} is no {names} (it answered {answered})")
 
 
-async def _answers_with(client: JSONClient, path: str, key: str) -> bool:
+async def _answers_with(client: JSONClient, path: str, key: str, statuses: list[str]) -> bool:
     # Whatever the status: a Jaeger whose storage is down is one, and has to say so itself.
-    _, body = await client.get(path)
+    status, body = await client.get(path)
+    statuses.append(str(status))
     # Jaeger writes null for an empty list.
     return isinstance(body, dict) and isinstance(body.get(key, ""), (list, type(None)))

@@ -18,6 +18,9 @@ from otel_backendai.cli.trace_source import SourceError
 
 _TIMEOUT = aiohttp.ClientTimeout(total=60, sock_connect=5)
 _LONGEST_MESSAGE = 200
+# Bytes of an answer without its compression: a trace of 100,000 spans has a fifth of it.
+_LARGEST_ANSWER = 256 * 1024 * 1024
+_PIECE = 65_536
 
 
 class JSONClient:
@@ -32,12 +35,12 @@ class JSONClient:
         """Status and body of the answer to ``path``, which is encoded; the body is ``None`` when it is no JSON.
 
         Raises:
-            SourceError: No answer came.
+            SourceError: No answer came, or one that is too large.
         """
         url = URL(f"{self._base}{path}", encoded=True)
         try:
             async with self._session.get(url, params=parameters, allow_redirects=False) as response:
-                return response.status, _parsed(await response.read())
+                return response.status, _parsed(await self._read(response))
         except aiohttp.ClientConnectorCertificateError as error:
             # A ClientConnectorError too, but without the `os_error` of one.
             raise SourceError(f"{self.shown} cannot be trusted: {error.certificate_error}") from error
@@ -48,6 +51,14 @@ class JSONClient:
         except (aiohttp.ClientError, ValueError) as error:
             told = printable(str(error))[:_LONGEST_MESSAGE] or type(error).__name__
             raise SourceError(f"{self.shown} does not answer as HTTP should: {told}") from error
+
+    async def _read(self, response: aiohttp.ClientResponse) -> bytes:
+        body = bytearray()
+        async for piece in response.content.iter_chunked(_PIECE):
+            body += piece
+            if len(body) > _LARGEST_ANSWER:
+                raise SourceError(f"{self.shown} answers with more than {_LARGEST_ANSWER >> 20} MiB")
+        return bytes(body)
 
     def refused(self, path: str, status: int, message: object) -> SourceError:
         """The error for an answer that is none."""

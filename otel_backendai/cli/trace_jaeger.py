@@ -44,13 +44,14 @@ class JaegerSource:
     async def find(self, question: Question) -> Answer:
         """Everything that carries the identifier; no log lines. Raises :class:`SourceError`."""
         services = await self.services()
+        # As at a desk: a request ID may look like a trace ID, and even be one.
+        traces = await self._search(ATTRIBUTE_REQUEST_ID, question, services)
+        if traces:
+            return _answer("request", traces, question, services)
         if _TRACE_ID.fullmatch(question.identifier):
             trace = await self._trace(question.identifier)
             if trace:
                 return Answer("trace", [trace], (), services)
-        traces = await self._search(ATTRIBUTE_REQUEST_ID, question, services)
-        if traces:
-            return _answer("request", traces, question, services)
         return await self.find_by_attributes(question, services)
 
     async def find_by_attributes(self, question: Question, services: list[str]) -> Answer:

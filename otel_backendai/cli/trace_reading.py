@@ -90,8 +90,9 @@ def _jaeger_span(span: JSON, service: str, resource: dict[str, Any]) -> Span:
     parent = references.pop(0).span_id if references and references[0].trace_id == trace_id else ""
     start_ns = _number(span["startTime"]) * 1000
     status = _STATUSES.get(str(tags.pop("otel.status_code", "")), "unset")
-    if tags.pop("error", None) in (True, "true"):
-        status = "error"
+    if status == "error":
+        # Jaeger's own way to say the same. Without a status it is an attribute of the application.
+        tags.pop("error", None)
     return Span(
         trace_id=trace_id,
         span_id=_text(span["spanID"]),

@@ -4,6 +4,7 @@
 """What ``otel-backendai trace`` does: ask, and print what was found, once or as it arrives."""
 
 import asyncio
+import errno
 import io
 import os
 import shutil
@@ -14,6 +15,7 @@ from typing import TextIO
 
 import click
 
+from otel_backendai.cli.arguments import UsageError
 from otel_backendai.cli.interruption import Interruption
 from otel_backendai.cli.terminal_text import printable
 from otel_backendai.cli.trace_components import components_of
@@ -57,8 +59,22 @@ def run_trace(options: TraceOptions) -> int:
 
     Raises:
         SourceError: The source cannot be reached, or is none.
+        UsageError: What was found cannot be printed.
     """
     stdout = sys.stdout
+    if stdout is None:
+        raise UsageError("there is no standard output to print to")
+    try:
+        return _run(options, stdout)
+    except RecursionError as error:
+        raise SourceError("what the source answers is nested too deeply to be shown") from error
+    except OSError as error:
+        if error.errno in (None, errno.EPIPE):
+            raise
+        raise UsageError(f"cannot print: {os.strerror(error.errno)}") from error
+
+
+def _run(options: TraceOptions, stdout: TextIO) -> int:
     if isinstance(stdout, io.TextIOWrapper):
         # A terminal that has no lines to draw with gets question marks instead of an error.
         stdout.reconfigure(errors="replace")

@@ -109,7 +109,7 @@ def _log_text(line: LogLine, *, with_component: bool) -> Text:
     text = Text(no_wrap=True, overflow="ellipsis")
     if with_component:
         text.append(f"{printable(line.service)}  ", _COMPONENT_STYLE)
-    text.append(f"{line.severity:5} ", style)
+    text.append(f"{printable(line.severity):5} ", style)
     return text.append(printable(line.body), f"{style} italic")
 
 

@@ -7,7 +7,7 @@ import asyncio
 import email.utils
 import time
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 
 import aiohttp
@@ -39,7 +39,8 @@ class Forwarder:
     """Posts export requests to ``base_url`` one after the other.
 
     ``forwarded`` counts what the receiver accepted, ``forward_errors`` what was given up (refused, or no room in the
-    queue), ``last_error`` says why the last one was. Belongs to one running event loop, from ``start`` to ``stop``.
+    queue), ``last_error`` says why the last one was, ``on_first_error`` is told of the first. Belongs to one running
+    event loop, from ``start`` to ``stop``.
     """
 
     def __init__(self, base_url: str) -> None:
@@ -53,6 +54,7 @@ class Forwarder:
         self.forwarded = 0
         self.forward_errors = 0
         self.last_error = ""
+        self.on_first_error: Callable[[str], None] | None = None
 
     def start(self) -> None:
         """Begin to post. Needs a running event loop."""
@@ -133,6 +135,8 @@ class Forwarder:
     def _give_up(self, error: str) -> None:
         self.forward_errors += 1
         self.last_error = error[:_LONGEST_ERROR_TEXT]
+        if self.forward_errors == 1 and self.on_first_error is not None:
+            self.on_first_error(self.last_error)
 
 
 def _retry_after(text: str, default: float) -> float:

@@ -10,13 +10,14 @@ import json
 import zlib
 
 from otel_backendai.desk.model import LogLine, Span
-from otel_backendai.desk.otlp_errors import MAX_BODY, OtlpError, bad_request, too_large, unsupported
+from otel_backendai.desk.otlp_errors import MAX_BODY, MAX_MEMBERS, OtlpError, bad_request, too_large, unsupported
 from otel_backendai.desk.otlp_json import logs_from_json, spans_from_json
 from otel_backendai.desk.otlp_protobuf import logs_from_protobuf, spans_from_protobuf, status_to_protobuf
 
 PROTOBUF = "application/x-protobuf"
 JSON = "application/json"
 # 16 + MAX_WBITS reads the gzip format only; HTTP's "deflate" is the zlib format.
+_PIECE = 65_536
 _WINDOW_BITS = {"gzip": 16 + zlib.MAX_WBITS, "x-gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}
 
 
@@ -68,16 +69,22 @@ def status_body(error: OtlpError, media: str) -> bytes:
 
 def _inflate(body: bytes, window_bits: int, max_size: int) -> bytes:
     parts: list[bytes] = []
-    room = max_size
+    room, position, members = max_size, 0, 0
     # A gzip file may have several members, one after the other (RFC 1952 section 2.2).
-    while body:
+    while position < len(body):
+        members += 1
+        if members > MAX_MEMBERS:
+            raise bad_request(f"the compressed body has more than {MAX_MEMBERS} members")
         stream = zlib.decompressobj(window_bits)
-        part = stream.decompress(body, room + 1)
-        if len(part) > room:
-            raise too_large(max_size)
-        if not stream.eof:
-            raise bad_request("the compressed body ends too early")
-        parts.append(part)
-        room -= len(part)
-        body = stream.unused_data
+        while not stream.eof:
+            # Piece by piece: what is behind a member is copied.
+            piece = body[position : position + _PIECE]
+            if not piece:
+                raise bad_request("the compressed body ends too early")
+            part = stream.decompress(piece, room + 1)
+            if len(part) > room:
+                raise too_large(max_size)
+            parts.append(part)
+            room -= len(part)
+            position += len(piece) - len(stream.unused_data)
     return b"".join(parts)

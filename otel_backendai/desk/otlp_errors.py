@@ -7,6 +7,12 @@
 # bodies exceed it, and a desk serves one person.
 MAX_BODY = 64 * 1024 * 1024
 
+# Fields of a binary body; in JSON commas and brackets, which are some more. A batch of 10,000 spans has half of it. A
+# body of empty messages, two bytes each, would take hundreds of times its size, and the loop for as long.
+MAX_FIELDS = 2_000_000
+# Of a gzip body: files of several members are rare, thousands of empty ones an attack.
+MAX_MEMBERS = 1_000
+
 
 class OtlpError(Exception):
     """An export request that cannot be accepted.
@@ -29,6 +35,11 @@ def bad_request(message: str) -> OtlpError:
 def too_large(max_size: int) -> OtlpError:
     """413, RESOURCE_EXHAUSTED."""
     return OtlpError(f"the body exceeds {max_size} bytes", 413, 8)
+
+
+def too_many() -> OtlpError:
+    """413, RESOURCE_EXHAUSTED."""
+    return OtlpError(f"the body has more than {MAX_FIELDS} fields", 413, 8)
 
 
 def unsupported(message: str) -> OtlpError:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from otel_backendai.desk.attribute_text import attribute_text
 from otel_backendai.desk.model import Attributes, AttributeValue, LogLine, Span, SpanEvent, SpanLink
-from otel_backendai.desk.otlp_errors import bad_request
+from otel_backendai.desk.otlp_errors import MAX_FIELDS, bad_request, too_many
 from otel_backendai.desk.otlp_values import service_name, severity_name, span_kind, status_name
 
 _TRACE_ID_DIGITS = 32
@@ -38,6 +38,8 @@ def logs_from_json(body: bytes) -> list[LogLine]:
 
 
 def _parse(body: bytes) -> _Object:
+    if sum(map(body.count, (b",", b"{", b"["))) > MAX_FIELDS:
+        raise too_many()
     try:
         request = json.loads(body)
     except (ValueError, RecursionError) as error:

@@ -9,18 +9,46 @@ from otel_backendai.otlp import reader
 from otel_backendai.otlp.reader import fixed64_tag, length_tag, varint_tag
 
 
+class Budget:
+    """How many fields a message may have, with all that is in it.
+
+    Args:
+        fields: So many.
+    """
+
+    def __init__(self, fields: int) -> None:
+        self._left = fields
+
+    def spend(self, fields: int) -> None:
+        """Count ``fields``. Raises ``BudgetError`` when it is too much."""
+        self._left -= fields
+        if self._left < 0:
+            raise BudgetError
+
+
+class BudgetError(Exception):
+    """A message has more fields than it may."""
+
+
 class Message:
     """The fields of ``content``; each accessor gives proto3's default for a field that is not there.
 
+    Args:
+        content: Its bytes.
+        budget: For its fields, and for those of the messages in it.
+
     Raises:
+        BudgetError: It has more fields than ``budget`` has left.
         WireError: ``content`` is no message; from ``text`` for what is no UTF-8, from ``message`` and ``messages`` for
             what is no message in turn.
     """
 
-    def __init__(self, content: bytes) -> None:
+    def __init__(self, content: bytes, budget: Budget) -> None:
+        self.budget = budget
         self._numbers: dict[int, int] = {}
         self._contents: defaultdict[int, list[bytes]] = defaultdict(list)
         for tag, value in reader.read_fields(content):
+            budget.spend(1)
             if isinstance(value, int):
                 self._numbers[tag] = value
             else:
@@ -49,8 +77,8 @@ class Message:
 
     def messages(self, field: int) -> list["Message"]:
         """The values of a repeated message."""
-        return [Message(content) for content in self.contents(field)]
+        return [Message(content, self.budget) for content in self.contents(field)]
 
     def message(self, field: int) -> "Message":
         """A message; several values are merged, which for protobuf is the same as one behind the other."""
-        return Message(b"".join(self.contents(field)))
+        return Message(b"".join(self.contents(field)), self.budget)

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 
 from otel_backendai.desk.attribute_text import attribute_text
 from otel_backendai.desk.model import Attributes, AttributeValue, LogLine, Span, SpanEvent, SpanLink
-from otel_backendai.desk.otlp_errors import OtlpError, bad_request
-from otel_backendai.desk.otlp_message import Message
+from otel_backendai.desk.otlp_errors import MAX_FIELDS, OtlpError, bad_request, too_many
+from otel_backendai.desk.otlp_message import Budget, BudgetError, Message
 from otel_backendai.desk.otlp_values import service_name, severity_name, span_kind, status_name
 from otel_backendai.otlp import reader, wire
 from otel_backendai.otlp.reader import fixed64_tag, length_tag, varint_tag
@@ -28,6 +28,8 @@ def spans_from_protobuf(body: bytes) -> list[Span]:
         return [_span(*found) for found in _items(body)]
     except reader.WireError as error:
         raise bad_request("the body is no ExportTraceServiceRequest") from error
+    except BudgetError as error:
+        raise too_many() from error
 
 
 def logs_from_protobuf(body: bytes) -> list[LogLine]:
@@ -36,6 +38,8 @@ def logs_from_protobuf(body: bytes) -> list[LogLine]:
         return [_log(*found) for found in _items(body)]
     except reader.WireError as error:
         raise bad_request("the body is no ExportLogsServiceRequest") from error
+    except BudgetError as error:
+        raise too_many() from error
 
 
 def status_to_protobuf(error: OtlpError) -> bytes:
@@ -45,7 +49,7 @@ def status_to_protobuf(error: OtlpError) -> bytes:
 
 def _items(body: bytes) -> Iterator[tuple[Message, Message, Attributes]]:
     """Spans or log records with scope and resource; the messages around them have the same fields for both."""
-    for owner in Message(body).messages(1):
+    for owner in Message(body, Budget(MAX_FIELDS)).messages(1):
         # One dictionary for all items of a resource: it is by far the largest part of a small span.
         resource = _attributes(owner.message(1), 1)
         for scoped in owner.messages(2):
@@ -88,7 +92,7 @@ def _log(record: Message, scope: Message, resource: Attributes) -> LogLine:
     return LogLine(
         time_ns=record.fixed64(1) or record.fixed64(11),
         severity=severity_name(record.text(3), record.number(2)),
-        body=attribute_text(_value(record.content(5), 1)),
+        body=attribute_text(_value(record.content(5), 1, record.budget)),
         service=service_name(resource),
         logger=scope.text(1),
         trace_id=_optional_identifier(record.content(9), _TRACE_ID_BYTES),
@@ -99,19 +103,20 @@ def _log(record: Message, scope: Message, resource: Attributes) -> LogLine:
 
 
 def _attributes(owner: Message, field: int, depth: int = 1) -> dict[str, AttributeValue]:
-    return {pair.text(1): _value(pair.content(2), depth) for pair in owner.messages(field)}
+    return {pair.text(1): _value(pair.content(2), depth, owner.budget) for pair in owner.messages(field)}
 
 
-def _value(content: bytes, depth: int) -> AttributeValue:
+def _value(content: bytes, depth: int, budget: Budget) -> AttributeValue:
     if depth > _MAX_NESTING:
         raise bad_request(f"an attribute value is nested more than {_MAX_NESTING} levels deep")
     value: AttributeValue = None
     # Of several the last one counts.
     for tag, given in reader.read_fields(content):
+        budget.spend(1)
         if tag in _NUMBERS and isinstance(given, int):
             value = _NUMBERS[tag](given)
         elif tag in _CONTENTS and isinstance(given, bytes):
-            value = _CONTENTS[tag](given, depth)
+            value = _CONTENTS[tag](given, depth, budget)
     return value
 
 
@@ -120,11 +125,13 @@ _NUMBERS: dict[int, Callable[[int], AttributeValue]] = {
     varint_tag(3): reader.signed,
     fixed64_tag(4): reader.double,
 }
-_CONTENTS: dict[int, Callable[[bytes, int], AttributeValue]] = {
-    length_tag(1): lambda content, _: reader.text(content),
-    length_tag(5): lambda content, depth: [_value(item, depth + 1) for item in Message(content).contents(1)],
-    length_tag(6): lambda content, depth: _attributes(Message(content), 1, depth + 1),
-    length_tag(7): lambda content, _: content,
+_CONTENTS: dict[int, Callable[[bytes, int, Budget], AttributeValue]] = {
+    length_tag(1): lambda content, *_: reader.text(content),
+    length_tag(5): lambda content, depth, budget: [
+        _value(item, depth + 1, budget) for item in Message(content, budget).contents(1)
+    ],
+    length_tag(6): lambda content, depth, budget: _attributes(Message(content, budget), 1, depth + 1),
+    length_tag(7): lambda content, *_: content,
 }
 
 

@@ -62,10 +62,13 @@ class _OwnApi:
             trace_id = parse_trace_id(request.match_info["trace_id"])
         except ParameterError as error:
             return _error(400, str(error))
-        if not self._store.trace(trace_id):
+        logs = self._store.logs_of_trace(trace_id)
+        # A trace that was not sampled has its log lines all the same.
+        known = [trace_id] if self._store.trace(trace_id) else []
+        if not known and not logs:
             return _error(404, "nothing is known of this trace")
         request_ids = self._store.requests_of_trace(trace_id)
-        return self._view(request_ids[0] if request_ids else "", [trace_id], self._store.logs_of_trace(trace_id))
+        return self._view(request_ids[0] if request_ids else "", known, logs)
 
     def _view(self, request_id: str, trace_ids: list[str], logs: list[LogLine]) -> web.Response:
         traces = [

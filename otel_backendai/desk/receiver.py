@@ -49,9 +49,11 @@ class _Receiver:
     def _accept(self, path: str, body: bytes, media: str) -> None:
         # Metrics are taken and dropped: a sender that exports all three signals would log an error for each otherwise.
         if path == "/v1/traces":
-            self._store.add_spans(decode_spans(body, media))
+            spans = decode_spans(body, media)
+            self._store.add_spans(spans, len(body) // max(1, len(spans)))
         elif path == "/v1/logs":
-            self._store.add_logs(decode_logs(body, media))
+            logs = decode_logs(body, media)
+            self._store.add_logs(logs, len(body) // max(1, len(logs)))
 
 
 async def _read(request: web.Request) -> bytes:

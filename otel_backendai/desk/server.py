@@ -3,9 +3,11 @@
 
 """The desk as a web application and as a running server."""
 
+import logging
 from importlib import resources
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from otel_backendai.desk.access import guard_access
 from otel_backendai.desk.forward import Forwarder
@@ -33,6 +35,15 @@ def build_app(store: Store, *, forward_to: str | None = None) -> web.Application
     return _assemble(store, Forwarder(forward_to) if forward_to else None)
 
 
+# aiohttp says in tracebacks that a client speaks gRPC, or went away. Errors of our own pass.
+_SILENT = logging.getLogger("otel_backendai.desk.aiohttp")
+_SILENT.addFilter(lambda record: record.exc_info is None or not _is_the_clients(record.exc_info[1]))
+
+
+def _is_the_clients(error: BaseException | None) -> bool:
+    return isinstance(error, (HttpProcessingError, ConnectionError))
+
+
 class Desk:
     """A desk on a socket.
 
@@ -49,7 +60,7 @@ class Desk:
 
     async def start(self, host: str = "127.0.0.1", port: int = 0) -> None:
         """Listen. Port 0 takes a free one; ``url`` tells which. Raises ``OSError`` when the address cannot be had."""
-        self._runner = web.AppRunner(self._app, access_log=None, auto_decompress=False)
+        self._runner = web.AppRunner(self._app, access_log=None, auto_decompress=False, logger=_SILENT)
         await self._runner.setup()
         try:
             await web.TCPSite(self._runner, host, port).start()

@@ -5,9 +5,9 @@
 
 Rules:
 
-* **Bound.** At most ``max_spans`` spans and ``max_logs`` log lines. When spans exceed the bound, the trace whose first
-  span arrived first is dropped whole; a trace that is alone in the store keeps what it has and refuses further spans.
-  Log lines go one by one, the oldest arrival first, independent of their trace.
+* **Bound.** At most ``max_spans`` spans and ``max_logs`` log lines, and of each ``max_bytes`` as they came. When spans
+  exceed that, the trace whose first span arrived first is dropped whole; a trace that is alone in the store keeps
+  what it has and refuses further spans. Log lines go one by one, the oldest arrival first, independent of their trace.
 * **Once.** A span that arrives again (a retried export) is kept once; the first arrival stays.
 * **Request.** A trace belongs to a request when one of its spans or log lines names the request's ID.
 * **One user.** There are no locks: the desk's event loop is the only caller.
@@ -48,13 +48,15 @@ class _Trace:
     start_ns: int = 0
     end_ns: int = 0
     error: bool = False
+    size: int = 0
 
-    def add(self, span: Span) -> None:
+    def add(self, span: Span, size: int) -> None:
         self.start_ns = min(self.start_ns, span.start_ns) if self.spans else span.start_ns
         self.end_ns = max(self.end_ns, span.end_ns, span.start_ns)
         self.error = self.error or span.status == "error"
         self.services[span.service] = None
         self.spans[span.span_id] = span
+        self.size += size
 
 
 @dataclass(slots=True)
@@ -66,7 +68,9 @@ class _Request:
 class Store:
     """Spans and log lines of the recent past; see the module for its rules."""
 
-    def __init__(self, max_spans: int = 100_000, max_logs: int = 100_000) -> None:
+    def __init__(self, max_spans: int = 100_000, max_logs: int = 100_000, max_bytes: int = 256 * 1024 * 1024) -> None:
+        self._max_bytes = max_bytes
+        self._span_bytes = self._log_bytes = 0
         self._max_spans = max_spans
         self._max_logs = max_logs
         self._span_count = 0
@@ -75,6 +79,7 @@ class Store:
         self._operations: dict[str, Counter[tuple[str, str]]] = {}
         self._traces_of_service: dict[str, dict[str, None]] = {}
         self._logs: deque[LogLine] = deque()
+        self._log_sizes: deque[int] = deque()
         self._logs_of_trace: dict[str, deque[LogLine]] = {}
 
     @property
@@ -87,20 +92,32 @@ class Store:
         """How many log lines are kept now."""
         return len(self._logs)
 
-    def add_spans(self, spans: Iterable[Span]) -> None:
-        """Keep ``spans``; those that are already kept are passed over."""
-        for span in spans:
-            self._add_span(span)
+    def add_spans(self, spans: Iterable[Span], size: int = 0) -> None:
+        """Keep ``spans``; those that are already kept are passed over.
 
-    def add_logs(self, logs: Iterable[LogLine]) -> None:
-        """Keep ``logs``. A log record has no identity of its own, so a repeated one is kept twice."""
+        Args:
+            spans: Of any traces.
+            size: Of each, in bytes as it came.
+        """
+        for span in spans:
+            self._add_span(span, size)
+
+    def add_logs(self, logs: Iterable[LogLine], size: int = 0) -> None:
+        """Keep ``logs``. A log record has no identity of its own, so a repeated one is kept twice.
+
+        Args:
+            logs: Of any requests.
+            size: Of each, in bytes as it came.
+        """
         for log in logs:
             self._logs.append(log)
+            self._log_sizes.append(size)
+            self._log_bytes += size
             if log.trace_id:
                 self._logs_of_trace.setdefault(log.trace_id, deque()).append(log)
             for request_id in _request_ids(log):
                 self._request(request_id).logs.append(log)
-            if len(self._logs) > self._max_logs:
+            while len(self._logs) > self._max_logs or (self._log_bytes > self._max_bytes and len(self._logs) > 1):
                 self._drop_oldest_log()
 
     def services(self) -> list[str]:
@@ -150,7 +167,7 @@ class Store:
         return sorted(self._logs_of_trace.get(trace_id, ()), key=lambda log: log.time_ns)
 
     def requests(self, limit: int) -> list[RequestSummary]:
-        """The ``limit`` requests that were heard of last, the latest first."""
+        """The ``limit`` requests that were heard of for the first time last, the latest of them first."""
         return [self._summary(request_id) for request_id in islice(reversed(self._requests), limit)]
 
     def find_traces(self, query: TraceQuery) -> list[str]:
@@ -163,19 +180,20 @@ class Store:
         )
         return list(islice(matching, query.limit))
 
-    def _add_span(self, span: Span) -> None:
+    def _add_span(self, span: Span, size: int) -> None:
         trace = self._traces.get(span.trace_id)
         if trace is not None and span.span_id in trace.spans:
             return
-        while self._span_count >= self._max_spans:
+        while self._traces and (self._span_count >= self._max_spans or self._span_bytes + size > self._max_bytes):
             oldest = next(iter(self._traces))
             if oldest == span.trace_id and len(self._traces) == 1:
                 return
             self._drop_trace(oldest)
         # Looked up again: making room may have dropped the trace of this very span.
         trace = self._traces.setdefault(span.trace_id, _Trace())
-        trace.add(span)
+        trace.add(span, size)
         self._span_count += 1
+        self._span_bytes += size
         self._operations.setdefault(span.service, Counter())[(span.name, span.kind)] += 1
         self._traces_of_service.setdefault(span.service, {})[span.trace_id] = None
         for request_id in _names(span.attributes, ATTRIBUTE_REQUEST_ID):
@@ -185,6 +203,7 @@ class Store:
     def _drop_trace(self, trace_id: str) -> None:
         trace = self._traces.pop(trace_id)
         self._span_count -= len(trace.spans)
+        self._span_bytes -= trace.size
         for span in trace.spans.values():
             operations = self._operations[span.service]
             operations[(span.name, span.kind)] -= 1
@@ -203,6 +222,7 @@ class Store:
     def _drop_oldest_log(self) -> None:
         # Every index keeps arrival order, so what is oldest of all is oldest in each of them.
         log = self._logs.popleft()
+        self._log_bytes -= self._log_sizes.popleft()
         if log.trace_id:
             lines = self._logs_of_trace[log.trace_id]
             lines.popleft()

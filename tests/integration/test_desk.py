@@ -457,6 +457,11 @@ def test_command_runs_until_a_signal() -> None:
         ["--host", "256.0.0.1", "--port", "0"],
         ["--port", "0", "--forward", "localhost:4318"],
         ["--port", "0", "--forward", "http://"],
+        ["--port", "0", "--forward", "http://a\\b"],
+        ["--port", "0000080000"],
+        ["--port", "0", "--host", ""],
+        ["--port", "0", "--host", "a..b"],
+        ["--port", "0", "--host", "x" * 70],
     ],
 )
 def test_command_names_a_bad_argument(arguments: list[str]) -> None:

@@ -20,6 +20,9 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from otel_backendai.cli.trace_detection import open_source
+from otel_backendai.cli.trace_http import http_session
+from otel_backendai.cli.trace_source import SourceError
 from otel_backendai.desk.model import LogLine, Span, SpanEvent
 from otel_backendai.desk.server import Desk
 from tests.integration.conftest import ServeApp, free_port
@@ -378,12 +381,12 @@ async def test_wrong_kind_of_server(serve: ServeApp) -> None:
     app.router.add_get("/jaeger/api/services", _answer({"data": ["manager"]}))
     url = await serve(app)
     for arguments, told in (
-        (("--endpoint", url), "is no desk and no Jaeger query API"),
-        (("--endpoint", f"{url}/page"), "is no desk and no Jaeger query API"),
-        (("--endpoint", f"{url}/list"), "is no desk and no Jaeger query API"),
-        (("--endpoint", f"{url}/number"), "is no desk and no Jaeger query API"),
-        (("--endpoint", f"{url}/jaeger", "--source", "desk"), "is no desk"),
-        (("--endpoint", f"{url}/page", "--source", "jaeger"), "is no Jaeger query API"),
+        (("--endpoint", url), "is no desk and no Jaeger query API (it answered 404)"),
+        (("--endpoint", f"{url}/page"), "is no desk and no Jaeger query API (it answered 200)"),
+        (("--endpoint", f"{url}/list"), "is no desk and no Jaeger query API (it answered 200)"),
+        (("--endpoint", f"{url}/number"), "is no desk and no Jaeger query API (it answered 200)"),
+        (("--endpoint", f"{url}/jaeger", "--source", "desk"), "is no desk (it answered 404)"),
+        (("--endpoint", f"{url}/page", "--source", "jaeger"), "is no Jaeger query API (it answered 200)"),
     ):
         ended = await run("req-1", *arguments)
         assert (ended.status, ended.output) == (2, "")
@@ -519,3 +522,71 @@ def _read_all(terminal: int) -> bytes:
         # Linux says "input/output error" when the other end is closed.
         pass
     return received
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--endpoint", "http://a\\b"),
+        ("--endpoint", "http://a..b"),
+        ("--endpoint", "http://u:\u2603@host"),
+        ("--limit", "0005001"),
+        ("--limit", "0"),
+    ],
+)
+async def test_arguments_that_no_library_takes(arguments: tuple[str, ...]) -> None:
+    """One sentence, before anything is asked."""
+    ended = await run("req-1", *arguments)
+    assert (ended.status, ended.output, len(ended.errors.splitlines())) == (2, "", 1)
+    assert f"{arguments[0]} must be" in ended.errors
+
+
+async def test_an_answer_beyond_all_measure(serve: ServeApp, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A source, or what poses as one, cannot fill the memory of who asks: also not with a small compressed body."""
+    monkeypatch.setattr("otel_backendai.cli.trace_http._LARGEST_ANSWER", 5_000_000)
+
+    async def answer(request: web.Request) -> web.Response:
+        response = web.Response(body=b" " * 50_000_000)
+        response.enable_compression(web.ContentCoding.gzip)
+        return response
+
+    app = web.Application()
+    app.router.add_get("/{path:.*}", answer)
+    url = await serve(app)
+    async with http_session() as session:
+        with pytest.raises(SourceError, match="answers with more than 4 MiB"):
+            await open_source(session, None, url)
+
+
+async def test_values_that_are_nested_too_deeply(serve: ServeApp) -> None:
+    """A hostile source costs a sentence."""
+    line = dict.fromkeys(("severity", "body", "service", "logger", "trace_id", "span_id"), "")
+    flat = {**line, "time_ns": time.time_ns(), "attributes": {"a": "DEEP"}, "resource": {}}
+    # Written by hand: the encoder has a limit of its own.
+    body = json.dumps({"traces": [], "logs": [flat]}).replace('"DEEP"', "[" * 700 + "]" * 700)
+
+    async def answer(request: web.Request) -> web.Response:
+        return web.Response(text=body, content_type="application/json")
+
+    app = web.Application()
+    app.router.add_get("/api/requests", _answer({"requests": []}))
+    app.router.add_get("/api/services", _answer({"data": []}))
+    app.router.add_get("/api/requests/req-1", answer)
+    ended = await run("req-1", "--json", "--endpoint", await serve(app))
+    assert (ended.status, len(ended.errors.splitlines())) == (2, 1)
+    assert "nested" in ended.errors
+
+
+async def test_an_output_that_takes_nothing(serve: ServeApp) -> None:
+    """A full disk is the user's to know, in one sentence."""
+    app = web.Application()
+    app.router.add_get("/api/requests", _answer({"requests": []}))
+    app.router.add_get("/api/requests/req-1", _answer({"traces": [], "logs": []}))
+    app.router.add_get("/{path:.*}", _answer({"data": []}))
+    url = await serve(app)
+    with Path("/dev/full").open("w") as full:  # noqa: ASYNC230  # a device
+        process = await asyncio.create_subprocess_exec(
+            *COMMAND, "req-1", "--json", "--endpoint", url, stdout=full, stderr=asyncio.subprocess.PIPE
+        )
+        _, errors = await asyncio.wait_for(process.communicate(), TIMEOUT)
+    assert (process.returncode, errors.decode()) == (2, "Error: cannot print: No space left on device\n")

@@ -410,3 +410,25 @@ def test_merging_and_repetition() -> None:
     span = identity + wire.text(5, "first") + wire.text(5, "last") + status + unknown + wrong_type
     (read,) = decode_spans(wire.message(1, wire.message(2, wire.message(2, span))), PROTOBUF)
     assert (read.name, read.status, read.status_message) == ("last", "error", "first")
+
+
+def test_a_gzip_body_of_many_members_is_refused() -> None:
+    """Each of them costs time, and an empty one has twenty bytes."""
+    with pytest.raises(OtlpError) as refused:
+        decompress(gzip.compress(b"") * 1_001, "gzip")
+    assert refused.value.http_status == 400
+    assert decompress(gzip.compress(b"x") * 1_000, "gzip") == b"x" * 1_000
+
+
+@pytest.mark.parametrize("media", [PROTOBUF, JSON])
+def test_a_body_of_very_many_fields_is_refused(media: str) -> None:
+    """Two bytes each in the body, hundreds in memory: a small body must not stop the desk for long, or fill it."""
+    if media == JSON:
+        body = b'{"resourceSpans": [' + b"{}," * 1_000_001 + b"{}]}"
+    else:
+        events = b"\x5a\x00" * 2_000_001  # field 11 of a span, empty
+        span = wire.message(2, wire.message(2, events))
+        body = wire.message(1, span)
+    with pytest.raises(OtlpError) as refused:
+        decode_spans(body, media)
+    assert refused.value.http_status == 413

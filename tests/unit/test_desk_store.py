@@ -258,3 +258,15 @@ def test_store_needs_neither_aiohttp_nor_protobuf() -> None:
     )
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert printed.stdout.strip() == "[]"
+
+
+def test_bytes_are_bounded_as_well_as_counts() -> None:
+    """Ten log records may be as large as a hundred thousand: the oldest go, of spans whole traces."""
+    store = Store(max_bytes=1_000)
+    for trace in range(1, 11):
+        store.add_spans([span(trace, 1), span(trace, 2)], 200)
+        store.add_logs([log(trace)], 400)
+    assert [bool(span_ids(store, trace)) for trace in range(1, 11)] == [False] * 8 + [True] * 2
+    assert store.log_count == 2
+    store.add_logs([log(11)], 5_000)
+    assert store.log_count == 1
