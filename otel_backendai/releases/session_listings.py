@@ -1,11 +1,11 @@
 # Copyright The otel-backendai Authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""What schedulers up to 25.15 read from the database before they act: sessions that a manager may not know yet.
+"""What schedulers up to 25.19 read from the database before they act: sessions that a manager may not know yet.
 
 A manager that was restarted finds the contexts of others' sessions in Redis, and nothing ever waits for that answer. So
 it is asked for as soon as the sessions are listed; until the first of them is acted on, the database is written to.
-(From 26.4 on the recorders name the sessions of a tick, see :mod:`otel_backendai.releases.scheduling_records`.)
+(From 26.1 on the recorders name the sessions of a tick, see :mod:`otel_backendai.releases.scheduling_records`.)
 """
 
 import functools

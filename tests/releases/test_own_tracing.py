@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[2]
 SERVER = 2
 SERVICES = "opentelemetry.proto.collector"
 
-pytestmark = pytest.mark.families("25.15", "26.4", "26.8", "26.9")
+pytestmark = pytest.mark.releases(since="25.15")
 
 
 class Received:

@@ -21,7 +21,7 @@ from tests.conftest import Telemetry
 from tests.releases.bus import Bus, eventually, session_class, session_event
 from tests.releases.conftest import switch_off, switched_on
 
-pytestmark = pytest.mark.families("25.15", "26.4", "26.8", "26.9")
+pytestmark = pytest.mark.releases(since="25.15")
 
 HOSTILE = [b"\xff", b"a" * 3000, b"", b"a b", b"\xc3\xa9", b"a;b"]
 SESSION = uuid.UUID("5d9a2b1e-6a43-4d5e-9f5c-2b8a0d1f7c11")
