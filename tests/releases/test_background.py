@@ -104,7 +104,7 @@ async def test_frequent_runs_are_noise(cron: str, background: Telemetry, monkeyp
     assert background.spans == ()
 
 
-@pytest.mark.releases(since="25.15")
+@pytest.mark.releases(since="25.11")
 async def test_observers(background: Telemetry) -> None:
     """Each observation has a request ID; frequent ones are noise, a failing one is seen."""
     from ai.backend.common.runner.types import Runner

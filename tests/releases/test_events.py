@@ -313,7 +313,7 @@ async def test_a_batch_is_one_span_per_event(telemetry: Telemetry, bus: Bus) -> 
         assert producer.attributes["backendai.request.origin.detail"] == "event"
 
 
-@QUEUES
+@pytest.mark.releases(since="25.11")
 async def test_both_kinds_at_once_and_with_a_cache(telemetry: Telemetry, bus: Bus) -> None:
     """`anycast_and_broadcast_event` is two events of one request; a cached broadcast is one."""
     seen = Seen()

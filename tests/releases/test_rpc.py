@@ -22,7 +22,7 @@ from tests.releases.bus import OF_STREAMS
 from tests.releases.conftest import switched_on
 from tests.releases.test_request_context import get, manager, theirs
 
-WITH_CONTEXT = pytest.mark.releases(since="25.15")
+WITH_CONTEXT = pytest.mark.releases(since="25.6")
 
 
 def peer_class() -> Any:
