@@ -44,7 +44,8 @@ prepare() {  # RELEASE VENV
     case $release in
         23.*) python=3.11 held=("setuptools<81" "yarl==1.9.4") proxy=() ;;
         24.*) python=3.12 held=("setuptools<81") proxy=(backend.ai-wsproxy) ;;
-        25.[1-5].*) python=3.12 held=("setuptools<81") proxy=(backend.ai-wsproxy) ;;
+        # Later ones have another class for what `type X = ...` makes, which pydantic 2.9 does not know.
+        25.[1-5].*) python=3.12 held=("setuptools<81" "typing-extensions<4.13") proxy=(backend.ai-wsproxy) ;;
         25.[6-9].* | 25.10.*) proxy=(backend.ai-wsproxy) ;;
         # Their client of Redis imports sniffio, which none of their requirements brings.
         25.11.* | 25.12.*) proxy=(backend.ai-wsproxy) held=("sniffio") ;;
