@@ -50,6 +50,8 @@ NOISE_EVENTS = frozenset(
         "do_idle_check",
         "do_log_cleanup",
         "do_prepare",
+        "do_pull_reservoir_registry",
+        "do_recalculate_usage",
         "do_reconcile_process",
         "do_reconcile_process_if_needed",
         "do_reconcile_traefik_routes",
@@ -62,24 +64,31 @@ NOISE_EVENTS = frozenset(
         "do_sokovan_process_schedule",
         "do_start_session",
         "do_sweep_stale_services",
+        "do_sync_route_info_to_appproxy",
         "do_update_session_status",
     }
 )
 
-# What Backend.AI 23.09 to 25.15 runs by aiotools' timers, every 1 to 60 s, in agent, manager and app-proxy worker. The
+# What Backend.AI 23.09 to 26.4 runs by aiotools' timers, every 1 to 60 s, in agent, manager and app-proxy worker. The
 # last part of the qualified name: backends of the agent and plug-ins override these methods.
 NOISE_TIMERS = frozenset(
     {
         "_active_circuit_writer",
+        "_check_agent_lost",
         "_cleanup_reported_kernels",
+        "_collect_node_stat",
         "_force_terminate_hanging_sessions",
         "_observe_stat_task",
         "_heartbeat",
         "_last_access_marker_task",
         "_last_used_time_marker_writer",
+        "_last_used_time_marker_writer_experimental",
+        "_last_used_time_marker_writer_redispy",
         "_report_all_kernel_commit_status_map",
+        "_report_stats",
         "_scan_images_wrapper",
         "_sweep",
+        "_update_slots",
         "check_agent_lost",
         "collect_container_stat",
         "collect_inference_metric",

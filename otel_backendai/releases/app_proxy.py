@@ -15,6 +15,7 @@ from otel_backendai import request_id
 from otel_backendai.guard import Guard
 from otel_backendai.hops import http_client, http_server
 from otel_backendai.names import REQUEST_ID
+from otel_backendai.releases.arguments import Argument
 
 _NAME = Guard("app-proxy: request ID")
 
@@ -42,11 +43,15 @@ def _wrap_middleware(original: Callable[..., Awaitable[Any]]) -> Callable[..., A
 
 @http_client.HOP.wraps("ai.backend.appproxy.worker.coordinator_client", "_get_request_headers")
 def _wrap_get_request_headers(original: Callable[..., dict[str, str]]) -> Callable[..., dict[str, str]]:
+    sent = Argument(original, 1)
+
     @functools.wraps(original)
-    def _get_request_headers(root_ctx: Any, sent: str, *args: Any, **kwargs: Any) -> dict[str, str]:
+    def _get_request_headers(*args: Any, **kwargs: Any) -> dict[str, str]:
         if http_client.HOP.active:
             with _NAME:
-                sent = request_id.read() or sent
-        return original(root_ctx, sent, *args, **kwargs)
+                value = request_id.read()
+                if value is not None:
+                    args, kwargs = sent.replaced(args, kwargs, value)
+        return original(*args, **kwargs)
 
     return _get_request_headers

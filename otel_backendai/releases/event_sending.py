@@ -103,9 +103,10 @@ def _scope_of(producer: Any, event: Any, stream_of: Callable[[Any], object]) -> 
 
 
 def event_name(event: Any) -> str:
-    """Return the name of an event or of its class: a class method from 25.6 on, a class attribute before."""
-    name = getattr(event, "event_name", None)
-    return str(name() if callable(name) else event.name)
+    """Return the name of an event or of its class: a class method from 25.8 on, a class attribute before."""
+    name: Any = getattr(event, "event_name", None)
+    # Background tasks' events of 24.09 to 25.7 have another method of this name, of their instances.
+    return str(name() if isinstance(getattr(name, "__self__", None), type) else event.name)
 
 
 class _Batch:

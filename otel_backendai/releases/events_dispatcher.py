@@ -13,6 +13,7 @@ from typing import Any
 from otel_backendai.guard import Guard
 from otel_backendai.hops.event_spans import HOP
 from otel_backendai.names import TRACEPARENT
+from otel_backendai.releases.arguments import Argument
 from otel_backendai.releases.event_handling import handling, wrap_rate_control
 from otel_backendai.releases.event_sending import sends, sends_batch, shares_request_id
 from otel_backendai.releases.queue_names import anycast_stream, broadcast_channel
@@ -46,12 +47,15 @@ HOP.wraps(_DISPATCHER, "CoalescingState.rate_control")(wrap_rate_control)
 
 @HOP.wraps(_EVENTS, "EventDispatcher.handle")
 def _wrap_handle_of_type(original: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
+    handler, body = Argument(original, 2), Argument(original, 4)
+
     @functools.wraps(original)
-    async def handle(self: Any, evh_type: Any, evh: Any, source: Any, body: Any, *args: Any, **kwargs: Any) -> None:
+    async def handle(*args: Any, **kwargs: Any) -> None:
         if not HOP.active:
-            return await original(self, evh_type, evh, source, body, *args, **kwargs)
-        with handling(evh, lambda: _decoded(evh.event_cls, body)):
-            return await original(self, evh_type, evh, source, body, *args, **kwargs)
+            return await original(*args, **kwargs)
+        evh = handler.of(args, kwargs)
+        with handling(evh, lambda: _decoded(evh.event_cls, body.of(args, kwargs))):
+            return await original(*args, **kwargs)
 
     return handle
 
@@ -59,14 +63,17 @@ def _wrap_handle_of_type(original: Callable[..., Awaitable[None]]) -> Callable[.
 @HOP.wraps(_EVENTS, "EventDispatcher._handle")
 @HOP.wraps(_DISPATCHER, "EventDispatcher._handle")
 def _wrap_handle(original: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
+    handler, body = Argument(original, 1), Argument(original, 3)
+
     @functools.wraps(original)
-    async def _handle(self: Any, evh: Any, source: Any, body: Any, *args: Any, **kwargs: Any) -> None:
+    async def _handle(*args: Any, **kwargs: Any) -> None:
         if not HOP.active:
-            return await original(self, evh, source, body, *args, **kwargs)
-        with handling(evh, lambda: _decoded(evh.event_cls, body)):
-            args = tuple(_without_trace(argument) for argument in args)
+            return await original(*args, **kwargs)
+        evh, message = handler.of(args, kwargs), body.of(args, kwargs)
+        with handling(evh, lambda: _decoded(evh.event_cls, message)):
+            args = tuple(map(_without_trace, args))
             kwargs = {name: _without_trace(argument) for name, argument in kwargs.items()}
-            return await original(self, evh, source, body, *args, **kwargs)
+            return await original(*args, **kwargs)
 
     return _handle
 

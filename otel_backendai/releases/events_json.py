@@ -18,6 +18,7 @@ from otel_backendai.hops.event_spans import HOP
 from otel_backendai.names import EVENT_FIELD, EVENT_RETRY_COUNT, METADATA, REQUEST_ID, TRACEPARENT
 from otel_backendai.propagators.event_metadata import render_event_field
 from otel_backendai.propagators.w3c import carried_from, text
+from otel_backendai.releases.arguments import Argument
 from otel_backendai.releases.event_handling import arrived
 from otel_backendai.releases.event_sending import sent_context
 from otel_backendai.releases.queue_names import consumed_stream, subscribed_channel
@@ -114,20 +115,25 @@ def _keeping(payload: Any, carried: str | None) -> Any:
 
 @HOP.wraps(_DISPATCHER, "EventDispatcher._dispatch_consumers")
 def _wrap_dispatch_consumers(original: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
+    message = Argument(original, 1)
+
     @functools.wraps(original)
-    async def _dispatch_consumers(self: Any, mq_msg: Any) -> None:
+    async def _dispatch_consumers(self: Any, *args: Any, **kwargs: Any) -> None:
+        mq_msg = message.of((self, *args), kwargs)
         _payload_arrived(mq_msg.payload, getattr(mq_msg, "msg_id", None), self, consumed_stream)
-        return await original(self, mq_msg)
+        return await original(self, *args, **kwargs)
 
     return _dispatch_consumers
 
 
 @HOP.wraps(_DISPATCHER, "EventDispatcher._dispatch_subscribers")
 def _wrap_dispatch_subscribers(original: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
+    payload = Argument(original, 1)
+
     @functools.wraps(original)
-    async def _dispatch_subscribers(self: Any, payload: Any) -> None:
-        _payload_arrived(payload, None, self, subscribed_channel)
-        return await original(self, payload)
+    async def _dispatch_subscribers(self: Any, *args: Any, **kwargs: Any) -> None:
+        _payload_arrived(payload.of((self, *args), kwargs), None, self, subscribed_channel)
+        return await original(self, *args, **kwargs)
 
     return _dispatch_subscribers
 

@@ -16,6 +16,7 @@ from otel_backendai.hops.deferred import HOP
 from otel_backendai.hops.kept_contexts import DEFAULT_LIMIT
 from otel_backendai.hops.recent import Recent
 from otel_backendai.names import ATTRIBUTE_KERNEL_ID, ATTRIBUTE_SESSION_ID
+from otel_backendai.releases.arguments import Argument
 from otel_backendai.releases.entities import entity_text
 
 Coroutine = Callable[..., Awaitable[Any]]
@@ -57,13 +58,15 @@ def _learns(pairs_of: Callable[[Any], Iterable[tuple[object, object]]]) -> Calla
     """A factory for a method whose first argument names kernels and their sessions: ``pairs_of`` tells them."""
 
     def wrap(original: Coroutine) -> Coroutine:
+        checked = Argument(original, 1)
+
         @functools.wraps(original)
-        async def check(self: Any, checked: Any, *args: Any, **kwargs: Any) -> Any:
+        async def check(*args: Any, **kwargs: Any) -> Any:
             if HOP.active:
                 with _LEARN:
-                    for kernel, session in pairs_of(checked):
+                    for kernel, session in pairs_of(checked.of(args, kwargs)):
                         learn(kernel, session)
-            return await original(self, checked, *args, **kwargs)
+            return await original(*args, **kwargs)
 
         return check
 

@@ -25,6 +25,7 @@ from otel_backendai.hops.deferred import HOP
 from otel_backendai.hops.kept_contexts import Kept
 from otel_backendai.hops.span_scope import SpanScope
 from otel_backendai.names import ATTRIBUTE_ENDPOINT_ID, CODE_FUNCTION_NAME
+from otel_backendai.releases.arguments import Argument
 from otel_backendai.releases.entities import entity_text
 
 Coroutine = Callable[..., Awaitable[Any]]
@@ -168,14 +169,15 @@ def _wrap_provision_routes(original: Coroutine) -> Coroutine:
 @HOP.wraps(_SCHEDULING, "SchedulingController.enqueue_session")
 def _wrap_enqueue(original: Coroutine) -> Coroutine:
     function = function_name(original)
+    spec = Argument(original, 1)
 
     @functools.wraps(original)
-    async def enqueue(self: Any, spec: Any, *args: Any, **kwargs: Any) -> Any:
+    async def enqueue(*args: Any, **kwargs: Any) -> Any:
         endpoints = context_api.get_value(_ENDPOINTS)
         if not HOP.active or not isinstance(endpoints, dict):
-            return await original(self, spec, *args, **kwargs)
-        endpoint = endpoints.get(getattr(spec, "route_id", None))
-        return await _replica(function, endpoint, original(self, spec, *args, **kwargs))
+            return await original(*args, **kwargs)
+        endpoint = endpoints.get(getattr(spec.of(args, kwargs), "route_id", None))
+        return await _replica(function, endpoint, original(*args, **kwargs))
 
     return enqueue
 

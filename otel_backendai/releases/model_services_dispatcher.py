@@ -1,7 +1,7 @@
 # Copyright The otel-backendai Authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""Model services of 23.09 and 24.03, whose scheduler compares all endpoints with their routes in one run.
+"""Model services of 23.09 to 25.12, whose scheduler compares all endpoints with their routes in one run.
 
 It writes a row for each replica and sends an event that names nothing but this row. The endpoint's request is
 therefore taken over by the row's ID when the row is made, and by the sessions that are ended.
@@ -17,6 +17,7 @@ from otel_backendai.guard import Guard
 from otel_backendai.hops import deferred
 from otel_backendai.hops.deferred import HOP
 from otel_backendai.hops.recent import Recent
+from otel_backendai.releases.arguments import Argument
 from otel_backendai.releases.entities import entity_text
 from otel_backendai.releases.model_services import changed, take_over
 
@@ -25,6 +26,8 @@ Coroutine = Callable[..., Awaitable[Any]]
 # By the modules that use these rows: later releases have the rows, too, and another way to work with them.
 _API = "ai.backend.manager.api.service"
 _DISPATCHER = "ai.backend.manager.scheduler.dispatcher"
+# Where 25.12 reads and writes the rows, and those later ones that are told to schedule as it does.
+_SCHEDULES = "ai.backend.manager.repositories.schedule.repository"
 
 _KEEP = Guard("model services: keep")
 
@@ -72,7 +75,25 @@ def _wrap_route(original: Callable[..., None]) -> Callable[..., Any]:
     return __init__
 
 
+@HOP.wraps(_SCHEDULES, "ScheduleRepository.create_routing_rows")
+def _wrap_create_rows(original: Coroutine) -> Coroutine:
+    wanted = Argument(original, 1)
+
+    @functools.wraps(original)
+    async def create(*args: Any, **kwargs: Any) -> Any:
+        routes = await original(*args, **kwargs)
+        if HOP.active:
+            with _KEEP:
+                endpoints = (endpoint.id for endpoint, count in wanted.of(args, kwargs) for _ in range(count))
+                for route, endpoint in zip(routes, endpoints, strict=True):
+                    take_over(route, endpoint)
+        return routes
+
+    return create
+
+
 @HOP.wraps(_DISPATCHER, "EndpointRow.list")
+@HOP.wraps(_SCHEDULES, "EndpointRow.list")
 def _wrap_list(original: Coroutine) -> Coroutine:
     @functools.wraps(original)
     async def list_endpoints(cls: Any, *args: Any, **kwargs: Any) -> Any:

@@ -3,9 +3,10 @@
 
 """Where the cluster's Redis is: learnt when the release makes a client of its own for the events' database.
 
-Up to 25.7 clients are redis-py's, made from a mapping (`EtcdRedisConfig`) or a `RedisTarget` that can be read like one;
-later ones are valkey-glide's, made from a `ValkeyTarget`. What we ask goes over a small client of redis-py, which is a
-dependency of the plugin: a glide client belongs to the loop that made it.
+Up to 25.10 clients are redis-py's, made from a mapping (`EtcdRedisConfig`) or a `RedisTarget` that can be read like
+one; later ones are valkey-glide's. Their classes are wrapped, not the function that makes them: modules that import it
+by name do so before the `backend.ai` command activates us. What we ask goes over a small client of redis-py, which is
+a dependency of the plugin: a glide client belongs to the loop that made it.
 """
 
 import functools
@@ -18,7 +19,10 @@ from otel_backendai.hops import deferred, tokens
 from otel_backendai.hops.context_store import TIMEOUT, ContextStore
 from otel_backendai.hops.deferred import HOP
 from otel_backendai.hops.kept_contexts import is_store_wanted
+from otel_backendai.releases.arguments import Argument
 from otel_backendai.releases.tokens import TOKEN_COMPONENTS
+
+_VALKEY = "ai.backend.common.clients.valkey_client.client"
 
 # REDIS_STREAM_DB of all releases: the database of the events, which every component talks to.
 _DATABASE = 4
@@ -28,36 +32,49 @@ _LEARN = Guard("redis address: learn")
 
 @HOP.wraps("ai.backend.common.redis_helper", "get_redis_object")
 def _wrap_get_redis_object(original: Callable[..., Any]) -> Callable[..., Any]:
+    target = Argument(original, 0)
+
     @functools.wraps(original)
-    def get_redis_object(redis_config: Any, *args: Any, **kwargs: Any) -> Any:
-        made = original(redis_config, *args, **kwargs)
+    def get_redis_object(*args: Any, **kwargs: Any) -> Any:
+        made = original(*args, **kwargs)
         if HOP.active:
             with _LEARN:
-                _learn(redis_config, kwargs.get("db", 0))
+                _learn(target.of(args, kwargs).get, kwargs.get("db", 0))
         return made
 
     return get_redis_object
 
 
-@HOP.wraps("ai.backend.common.clients.valkey_client.client", "create_valkey_client")
-def _wrap_create_valkey_client(original: Callable[..., Any]) -> Callable[..., Any]:
+@HOP.wraps(_VALKEY, "ValkeySentinelClient.__init__")
+@HOP.wraps(_VALKEY, "ValkeyStandaloneClient.__init__")
+def _wrap_valkey_client(original: Callable[..., None]) -> Callable[..., None]:
+    target, database = Argument(original, 1), Argument(original, 2)
+
     @functools.wraps(original)
-    def create_valkey_client(valkey_target: Any, db_id: Any, *args: Any, **kwargs: Any) -> Any:
-        made = original(valkey_target, db_id, *args, **kwargs)
+    def __init__(*args: Any, **kwargs: Any) -> None:  # noqa: N807  # the target's name
+        original(*args, **kwargs)
         if HOP.active:
             with _LEARN:
-                _learn(valkey_target, db_id)
-        return made
+                _learn(functools.partial(_setting, target.of(args, kwargs)), database.of(args, kwargs))
 
-    return create_valkey_client
+    return __init__
 
 
-def _learn(target: Any, database: object) -> None:
+# What a `ValkeyStandaloneTarget` and a `ValkeySentinelTarget` call what older configurations have.
+_VALKEY_NAMES = {"addr": "address", "sentinel": "sentinel_addresses"}
+
+
+def _setting(target: object, name: str) -> Any:
+    return getattr(target, _VALKEY_NAMES.get(name, name), None)
+
+
+def _learn(read: Callable[[str], Any], database: object) -> None:
+    """Ask Redis from now on, if this is the database of the events; ``read`` tells the settings of a client by name."""
     if database != _DATABASE or not is_store_wanted():
         return
-    settings = {name: target.get(name) for name in ("addr", "sentinel", "service_name", "password", "use_tls")}
-    settings["sentinel_password"] = target.get("sentinel_password") or settings["password"]
-    settings["unverified"] = target.get("tls_skip_verify")
+    settings = {name: read(name) for name in ("addr", "sentinel", "service_name", "password", "use_tls")}
+    settings["sentinel_password"] = read("sentinel_password") or settings["password"]
+    settings["unverified"] = read("tls_skip_verify")
     connect = functools.partial(_client, settings)
     if deferred.sessions.store is None:
         deferred.sessions.store = ContextStore(connect)

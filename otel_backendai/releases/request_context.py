@@ -25,6 +25,7 @@ from otel_backendai.guard import Guard
 from otel_backendai.hops.http_server import is_serving
 from otel_backendai.names import LOG_REQUEST_ID, ORIGIN_HTTP
 from otel_backendai.patching import Hop
+from otel_backendai.releases.arguments import Argument
 
 HOP = Hop("request_context")
 
@@ -112,11 +113,14 @@ def _wrap_with_request_id(
     original: Callable[..., AbstractContextManager[None]],
 ) -> Callable[..., AbstractContextManager[None]]:
     # The middleware knows one header of the three. Where our server hop has read them all, its answer stands.
+    given = Argument(original, 0)
+
     @functools.wraps(original)
-    def with_request_id(value: Any = None) -> AbstractContextManager[None]:
+    def with_request_id(*args: Any, **kwargs: Any) -> AbstractContextManager[None]:
         with _READ:
-            if HOP.active and is_serving():
-                value = request_id.read() or value
-        return original(value)
+            value = request_id.read() if HOP.active and is_serving() else None
+            if value is not None:
+                args, kwargs = given.replaced(args, kwargs, value) if args or kwargs else ((value,), {})
+        return original(*args, **kwargs)
 
     return with_request_id

@@ -8,7 +8,7 @@ last; 25.15 and later in ticks (`sokovan`). Both do whatever is pending, so both
 """
 
 import functools
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from opentelemetry import context as context_api
@@ -21,6 +21,7 @@ from otel_backendai.hops.deferred import HOP, session_scope
 from otel_backendai.hops.span_scope import SpanScope
 from otel_backendai.names import CODE_FUNCTION_NAME
 from otel_backendai.releases import session_statuses
+from otel_backendai.releases.arguments import Argument
 from otel_backendai.releases.entities import entity_text
 
 Coroutine = Callable[..., Awaitable[Any]]
@@ -120,17 +121,19 @@ HOP.wraps(_COORDINATOR, "ScheduleCoordinator._execute_single_hook")(
 @HOP.wraps(_SCHEDULER, "Scheduler._trigger_image_pulling_for_sessions")
 def _wrap_pull(original: Coroutine) -> Coroutine:
     attributes = {CODE_FUNCTION_NAME: function_name(original)}
+    sessions = Argument(original, 1)
 
     @functools.wraps(original)
-    async def pull(self: Any, pulled: Sequence[Any], *args: Any, **kwargs: Any) -> Any:
+    async def pull(*args: Any, **kwargs: Any) -> Any:
         scope = None
         if HOP.active:
             with _SCOPE:
-                scope = _pull_scope([str(session.session_id) for session in pulled], attributes)
+                pulled = [str(session.session_id) for session in sessions.of(args, kwargs)]
+                scope = _pull_scope(pulled, attributes)
         if scope is None:
-            return await original(self, pulled, *args, **kwargs)
+            return await original(*args, **kwargs)
         with scope:
-            return await original(self, pulled, *args, **kwargs)
+            return await original(*args, **kwargs)
 
     return pull
 

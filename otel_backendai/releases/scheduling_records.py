@@ -1,7 +1,7 @@
 # Copyright The otel-backendai Authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""What the scheduler of 26.4 to 26.9 writes down about a session in a tick, as spans of the session's trace.
+"""What the scheduler of 26.1 to 26.9 writes down about a session in a tick, as spans of the session's trace.
 
 Its recorders keep phases and steps with their times, results and reasons ("no resources"). A session is looked at by
 several of them in every tick: what was said of it before makes no spans again, nor does what is said while it runs.

@@ -32,6 +32,7 @@ from otel_backendai.names import (
     ATTRIBUTE_SESSION_STATUS,
     CODE_FUNCTION_NAME,
 )
+from otel_backendai.releases.arguments import Argument
 from otel_backendai.releases.entities import entity_text
 from otel_backendai.releases.session_statuses import PENDING
 
@@ -127,36 +128,48 @@ def _wrap_execute(original: Coroutine) -> Coroutine:
 @HOP.wraps(_REPOSITORY, "SchedulerRepository.allocate_sessions")
 def _wrap_allocate(original: Coroutine) -> Coroutine:
     # 25.15 hands the sessions that it could not place to the database with the others; from 26.8 on it is a list.
+    batch = Argument(original, 1)
+
     @functools.wraps(original)
-    async def allocate(self: Any, batch: Any, *args: Any, **kwargs: Any) -> Any:
+    async def allocate(*args: Any, **kwargs: Any) -> Any:
         if HOP.active:
             with _WAIT:
-                for failure in getattr(batch, "failures", ()):
+                for failure in getattr(batch.of(args, kwargs), "failures", ()):
                     waits(failure.session_id, failure.msg)
-        return await original(self, batch, *args, **kwargs)
+        return await original(*args, **kwargs)
 
     return allocate
 
 
-@HOP.wraps(_PREDICATES, "check_reserved_batch_session")
-@HOP.wraps(_PREDICATES, "check_concurrency")
-@HOP.wraps(_PREDICATES, "check_dependencies")
-@HOP.wraps(_PREDICATES, "check_keypair_resource_limit")
-@HOP.wraps(_PREDICATES, "check_user_resource_limit")
-@HOP.wraps(_PREDICATES, "check_group_resource_limit")
-@HOP.wraps(_PREDICATES, "check_domain_resource_limit")
-@HOP.wraps(_PREDICATES, "check_pending_session_count_limit")
-@HOP.wraps(_PREDICATES, "check_pending_session_resource_limit")
 def _wrap_predicate(original: Coroutine) -> Coroutine:
+    session = Argument(original, 2)
+
     @functools.wraps(original)
-    async def check(db_session: Any, scheduling: Any, session: Any, *args: Any, **kwargs: Any) -> Any:
-        result = await original(db_session, scheduling, session, *args, **kwargs)
-        if HOP.active and not result.passed:
+    async def check(*args: Any, **kwargs: Any) -> Any:
+        result = await original(*args, **kwargs)
+        if HOP.active:
             with _WAIT:
-                waits(session.id, result.message or original.__name__)
+                if not result.passed:
+                    waits(session.of(args, kwargs).id, result.message or original.__name__)
         return result
 
     return check
+
+
+for _name in (
+    "check_reserved_batch_session",
+    "check_concurrency",
+    "check_dependencies",
+    "check_keypair_resource_limit",
+    "check_user_resource_limit",
+    "check_group_resource_limit",
+    "check_domain_resource_limit",
+    "check_pending_session_count_limit",
+    "check_pending_session_resource_limit",
+):
+    HOP.wraps(_PREDICATES, _name)(_wrap_predicate)
+    # By the names that the dispatcher calls: those of 25.11 are taken before the `backend.ai` command comes to us.
+    HOP.wraps(_DISPATCHER, _name)(_wrap_predicate)
 
 
 @HOP.wraps(_DISPATCHER, "SchedulerDispatcher._schedule_single_node_session")

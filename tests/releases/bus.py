@@ -18,8 +18,9 @@ CHANNEL = "events_all"
 ELSEWHERE = "elsewhere"
 FAMILY = tuple(int(part) for part in version("backend.ai-common").split(".")[:2])
 OF_STREAMS = FAMILY < (25, 6)
-# Readers of 25.15 to 26.8 read from REDIS_STREAM_DB whatever they are told.
-DB = 0 if OF_STREAMS else 4
+OF_REDIS_PY = FAMILY < (25, 11)
+# REDIS_STREAM_DB, as in every component; readers of 25.15 to 26.8 read from it whatever they are told.
+DB = 4
 
 
 class Bus:
@@ -123,8 +124,9 @@ async def _of_streams(port: int) -> tuple[Any, Any, Any]:
     config: Any = {"addr": HostPortPair("127.0.0.1", port), "redis_helper_config": {}}
     # Not awaited as a whole: that would start the reader before handlers are registered.
     dispatcher = object.__new__(EventDispatcher)
-    dispatcher.__init__(config, consumer_group="manager", node_id="test")
-    return await EventProducer.new(config), dispatcher, await EventProducer.new(config, stream_key=ELSEWHERE)
+    dispatcher.__init__(config, db=DB, consumer_group="manager", node_id="test")
+    producers = [await EventProducer.new(config, db=DB, stream_key=key) for key in (STREAM, ELSEWHERE)]
+    return producers[0], dispatcher, producers[1]
 
 
 async def _of_queues(port: int) -> tuple[Any, Any, Any]:
@@ -135,7 +137,7 @@ async def _of_queues(port: int) -> tuple[Any, Any, Any]:
     except ModuleNotFoundError:
         from ai.backend.common.events import EventDispatcher, EventProducer
 
-    queue = _old_queue if FAMILY < (25, 11) else _queue
+    queue = _old_queue if OF_REDIS_PY else _queue
     both = await queue(port, STREAM, {STREAM}, {CHANNEL})
     elsewhere = await queue(port, ELSEWHERE, set(), {"nobody"})
     source = AgentId("i-test")
@@ -153,13 +155,18 @@ async def _queue(port: int, stream: str, streams: set[str], channels: set[str]) 
 
 
 async def _old_queue(port: int, stream: str, *_: set[str]) -> Any:
-    from ai.backend.common import redis_helper, types
     from ai.backend.common.message_queue.redis_queue import RedisMQArgs, RedisQueue
+
+    return RedisQueue(redis_object(port, DB), RedisMQArgs(stream_key=stream, group_name="manager", node_id="test"))
+
+
+def redis_object(port: int, db: int) -> Any:
+    """A client of redis-py, as the components up to 25.10 make one."""
+    from ai.backend.common import redis_helper, types
 
     address: dict[str, Any] = {"addr": types.HostPortPair("127.0.0.1", port), "redis_helper_config": {}}
     target: Any = types.RedisTarget(**address) if hasattr(types, "RedisTarget") else address
-    connection = redis_helper.get_redis_object(target, name="test", db=DB)
-    return RedisQueue(connection, RedisMQArgs(stream_key=stream, group_name="manager", node_id="test"))
+    return redis_helper.get_redis_object(target, name="test", db=db)
 
 
 async def eventually(condition: Callable[[], Any], seconds: float = 15) -> Any:

@@ -3,7 +3,8 @@
 
 """Released wheels, in the virtual environment of their release (tests/releases/run.sh); nothing is skipped.
 
-A test that is for certain families only names them, ``@pytest.mark.families("26.9")``, and is deselected elsewhere.
+A test of what only some releases have says which, ``@pytest.mark.releases(since="25.15", before="26.9")``, and is
+deselected elsewhere.
 """
 
 import shutil
@@ -35,14 +36,22 @@ def pytest_report_header() -> str:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Deselect the tests of other families."""
+    """Deselect the tests of other releases."""
     chosen: list[pytest.Item] = []
     others: list[pytest.Item] = []
     for item in items:
-        marker = item.get_closest_marker("families")
-        (chosen if marker is None or FAMILY in marker.args else others).append(item)
+        marker = item.get_closest_marker("releases")
+        (chosen if marker is None or _is_between(**marker.kwargs) else others).append(item)
     items[:] = chosen
     config.hook.pytest_deselected(items=others)
+
+
+def _is_between(since: str = "0", before: str = "9999") -> bool:
+    return _numbers(since) <= _numbers(RELEASE) < _numbers(before)
+
+
+def _numbers(release: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in release.split("."))
 
 
 def switched_on(telemetry: Telemetry, *but: str) -> None:

@@ -4,7 +4,7 @@
 
 # Tests against released Backend.AI wheels from PyPI, each release in a virtual environment of its own:
 #   tests/releases/run.sh 26.9.6 23.9.10 [-- PYTEST-ARGUMENTS]
-# Needed: redis-server, and the Python of the release on PATH (3.11 for 23.9, 3.12 for 24.3, 3.13 for 25 and 26).
+# Needed: redis-server, and the Python of the release on PATH (3.11 for 23.9, 3.12 for 24.3 to 25.5, 3.13 for later ones).
 # The environments are kept in $RELEASES_CACHE (default: ~/.cache/otel-backendai/releases).
 set -euo pipefail
 
@@ -44,8 +44,12 @@ prepare() {  # RELEASE VENV
     case $release in
         23.*) python=3.11 held=("setuptools<81" "yarl==1.9.4") proxy=() ;;
         24.*) python=3.12 held=("setuptools<81") proxy=(backend.ai-wsproxy) ;;
-        # Its client of Redis imports what none of its requirements brings.
-        25.11.*) held=("sniffio") ;;
+        # Later ones have another class for what `type X = ...` makes, which pydantic 2.9 does not know.
+        25.[1-5].*) python=3.12 held=("setuptools<81" "typing-extensions<4.13") proxy=(backend.ai-wsproxy) ;;
+        25.[6-9].* | 25.10.*) proxy=(backend.ai-wsproxy) ;;
+        # Their client of Redis imports sniffio, which none of their requirements brings.
+        25.11.* | 25.12.*) proxy=(backend.ai-wsproxy) held=("sniffio") ;;
+        25.13.*) held=("sniffio") ;;
     esac
     if [[ ! -e $venv/.ready ]]; then
         rm -rf "$venv"

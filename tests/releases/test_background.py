@@ -20,9 +20,6 @@ from otel_backendai.api import bind_request_id
 from otel_backendai.instrumentors import BackgroundInstrumentor
 from tests.conftest import Telemetry
 
-CRONS = ("26.4", "26.8", "26.9")
-LEADERS = ("25.15", *CRONS)
-
 
 @pytest.fixture
 def background(recorded: Telemetry) -> Telemetry:
@@ -77,8 +74,8 @@ def by_name(telemetry: Telemetry) -> dict[str, ReadableSpan]:
 
 
 CRON_CLASSES = [
-    pytest.param("cron.local_cron.LocalCron", marks=pytest.mark.families(*CRONS)),
-    pytest.param("leader.tasks.leader_cron.LeaderCron", marks=pytest.mark.families(*LEADERS)),
+    pytest.param("cron.local_cron.LocalCron", marks=pytest.mark.releases(since="26.4")),
+    pytest.param("leader.tasks.leader_cron.LeaderCron", marks=pytest.mark.releases(since="25.15")),
 ]
 
 
@@ -107,7 +104,7 @@ async def test_frequent_runs_are_noise(cron: str, background: Telemetry, monkeyp
     assert background.spans == ()
 
 
-@pytest.mark.families(*LEADERS)
+@pytest.mark.releases(since="25.11")
 async def test_observers(background: Telemetry) -> None:
     """Each observation has a request ID; frequent ones are noise, a failing one is seen."""
     from ai.backend.common.runner.types import Runner
@@ -160,7 +157,7 @@ def manager() -> Any:
     if not hasattr(module, "BackgroundTaskManager"):
         module = importlib.import_module("ai.backend.common.bgtask.bgtask")
     made = object.__new__(module.BackgroundTaskManager)
-    made.event_producer = made._event_producer = Producer()
+    made.event_producer = made._event_producer = made._redis_client = Producer()
     made._ongoing_tasks = {}
     made._metric_observer = SimpleNamespace(
         observe_bgtask_started=lambda **_: None, observe_bgtask_done=lambda **_: None
@@ -170,7 +167,7 @@ def manager() -> Any:
 
 @pytest.fixture
 def no_redis(monkeypatch: pytest.MonkeyPatch) -> None:
-    """23.09 and 24.03 write a background task's progress themselves."""
+    """Up to 25.10 a background task's progress is written by its manager."""
     from ai.backend.common import redis_helper
 
     async def execute(*args: Any, **kwargs: Any) -> None:
@@ -203,7 +200,7 @@ async def test_a_background_task(fails: bool, background: Telemetry, no_redis: N
     assert (span.status.status_code is StatusCode.ERROR) is fails
 
 
-@pytest.mark.families(*LEADERS)
+@pytest.mark.releases(since="25.15")
 async def test_a_retriable_background_task(background: Telemetry) -> None:
     """A new one belongs to its request, one that is revived after a crash to nobody; both are named after the task."""
     from contextlib import asynccontextmanager

@@ -25,10 +25,10 @@ from otel_backendai.names import (
     SETTING_SESSION_STORE,
 )
 from tests.conftest import Telemetry
-from tests.releases.bus import FAMILY, Bus, eventually
+from tests.releases.bus import FAMILY, Bus, eventually, redis_object
 from tests.releases.conftest import switch_off, switched_on
 
-RECORDED = pytest.mark.families("25.15", "26.4", "26.8", "26.9")
+RECORDED = pytest.mark.releases(since="25.15")
 NAME = "clone_vfolder"
 
 
@@ -56,8 +56,14 @@ async def ended(telemetry: Telemetry, count: int = 1) -> ReadableSpan:
 @asynccontextmanager
 async def manager(bus: Bus, port: int, work: Callable[[], Awaitable[None]]) -> AsyncIterator[Any]:
     """The release's manager of background tasks; tasks that it can find again do ``work``."""
-    if FAMILY < (25, 6):
-        yield importlib.import_module("ai.backend.common.bgtask").BackgroundTaskManager(bus.producer)
+    if FAMILY < (25, 13):
+        module = importlib.import_module(f"ai.backend.common.bgtask{'.bgtask' if FAMILY >= (25, 8) else ''}")
+        if not (25, 6) <= FAMILY < (25, 11):
+            yield module.BackgroundTaskManager(bus.producer)
+            return
+        client = redis_object(port, 5)
+        yield module.BackgroundTaskManager(client, bus.producer)
+        await client.close()
         return
     module = importlib.import_module("ai.backend.common.bgtask.bgtask")
     types = importlib.import_module("ai.backend.common.types")

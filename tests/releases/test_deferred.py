@@ -28,11 +28,11 @@ from otel_backendai.names import (
     SESSION_KEY_PREFIX,
 )
 from tests.conftest import Telemetry
-from tests.releases.bus import FAMILY, Bus, session_class
+from tests.releases.bus import FAMILY, OF_REDIS_PY, Bus, redis_object, session_class
 
-EVENTS_PER_STATUS = pytest.mark.families("23.9", "24.3")
-TRANSITIONS = pytest.mark.families("25.15", "26.4", "26.8", "26.9")
-RECORDERS = pytest.mark.families("26.4", "26.8", "26.9")
+EVENTS_PER_STATUS = pytest.mark.releases(before="25.12")
+TRANSITIONS = pytest.mark.releases(since="25.15")
+RECORDERS = pytest.mark.releases(since="26.1")
 
 
 def attribute(span: ReadableSpan, name: str) -> Any:
@@ -67,10 +67,10 @@ def request_scope(request: str) -> SpanScope:
 
 async def tell(bus: Bus, session: uuid.UUID, status: str) -> None:
     """Send the release's event that a session is in ``status`` now."""
-    if FAMILY < (25, 6):
+    if FAMILY < (25, 13):
         name = {"PENDING": "Enqueued", "RUNNING": "Started"}.get(status, status.capitalize())
         arguments = (session, "creation") if status not in ("TERMINATING", "TERMINATED") else (session,)
-        await bus.producer.produce_event(session_class(name)(*arguments))
+        await bus.send(session_class(name)(*arguments))
         return
     module = importlib.import_module("ai.backend.common.events.event_types.session.broadcast")
     event = module.SchedulingBroadcastEvent(
@@ -146,14 +146,18 @@ async def test_another_manager_learns_it_from_the_clusters_redis(
 
 async def make_a_client(port: int) -> None:
     """As the release's components make one for their events."""
-    if FAMILY < (25, 6):
-        helper = importlib.import_module("ai.backend.common.redis_helper")
-        settings = {"addr": ("127.0.0.1", port), "redis_helper_config": {}}
-        await helper.get_redis_object(settings, name="events", db=4).close()
+    if OF_REDIS_PY:
+        await redis_object(port, 4).close()
         return
-    clients = importlib.import_module("ai.backend.common.clients.valkey_client.client")
+    # By the module that has this function under a name of its own.
+    clients = importlib.import_module("ai.backend.common.clients.valkey_client.valkey_stream.client")
     types = importlib.import_module("ai.backend.common.types")
-    clients.create_valkey_client(types.ValkeyTarget(addr=f"127.0.0.1:{port}"), 4, "events")
+    if FAMILY < (25, 13):
+        target = types.RedisTarget(addr=types.HostPortPair("127.0.0.1", port))
+        clients.create_valkey_client(target=target, db_id=4, human_readable_name="events")
+        return
+    target = types.ValkeyTarget(addr=f"127.0.0.1:{port}")
+    clients.create_valkey_client(valkey_target=target, db_id=4, human_readable_name="events")
 
 
 @RECORDERS

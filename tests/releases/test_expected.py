@@ -21,7 +21,7 @@ from otel_backendai.releases import expected
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.families("26.9")
+@pytest.mark.releases(since="26.9")
 def test_everything_is_there() -> None:
     """In the modules themselves, and in their files."""
     assert expected.missing_targets(expected.TARGETS) == []
@@ -38,7 +38,7 @@ def adapters() -> list[ModuleType]:
     ]
 
 
-@pytest.mark.families("26.9")
+@pytest.mark.releases(since="26.9")
 def test_nothing_is_forgotten() -> None:
     """Whatever an adapter wraps in the newest release is expected in one that comes after it."""
     hops = {id(hop): hop for module in adapters() for hop in vars(module).values() if isinstance(hop, Hop)}
@@ -92,7 +92,7 @@ def warnings_of(tmp_path: Path, release: str, *renamed: str) -> list[str]:
     return [line for line in done.stderr.splitlines() if line.startswith("WARNING otel_backendai")]
 
 
-@pytest.mark.families("26.9")
+@pytest.mark.releases(since="26.9")
 def test_one_line_names_what_a_future_release_lacks(tmp_path: Path) -> None:
     """The newest adapter is taken; one warning for all processes of the component names each target that is gone."""
     (line,) = warnings_of(tmp_path, "26.12.1", *RENAMED)
@@ -101,7 +101,7 @@ def test_one_line_names_what_a_future_release_lacks(tmp_path: Path) -> None:
     assert sorted(named.split(", ")) == sorted(RENAMED)
 
 
-@pytest.mark.families("26.9")
+@pytest.mark.releases(since="26.9")
 @pytest.mark.parametrize(("release", "renamed"), [("26.12.1", ()), ("26.9.99", RENAMED)])
 def test_no_line_where_nothing_is_to_be_said(release: str, renamed: tuple[str, ...], tmp_path: Path) -> None:
     """A newer release with all that is expected, and a known family, whatever it lacks: its adapters know it."""

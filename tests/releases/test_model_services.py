@@ -9,9 +9,9 @@ Only what stands around a controller is replaced (its database, its scheduler); 
 import asyncio
 import importlib
 import uuid
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext, suppress
-from types import SimpleNamespace
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext, suppress
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -34,8 +34,8 @@ from tests.conftest import Telemetry
 from tests.releases.bus import FAMILY, Bus, event_class, eventually
 from tests.releases.test_deferred import make_a_client
 
-DISPATCHER = pytest.mark.families("23.9", "24.3")
-SOKOVAN = pytest.mark.families("25.15", "26.4", "26.8", "26.9")
+DISPATCHER = pytest.mark.releases(before="25.12")
+SOKOVAN = pytest.mark.releases(since="25.15")
 _SOKOVAN = "ai.backend.manager.sokovan.deployment"
 
 
@@ -121,7 +121,8 @@ async def provision(routes: Sequence[Any], made: Callable[[], uuid.UUID], monkey
         executor._scheduling_controller._resolve_scaling_group = resolve
         executor._scheduling_controller._metric_observer = SimpleNamespace(measure_phase=lambda *_: nullcontext())
         monkeypatch.setattr(module, "SessionCreationSpec", SimpleNamespace(from_deployment_info=_spec))
-        await executor.provision_routes(routes)
+        with recording(routes):
+            await executor.provision_routes(routes)
         return
 
     async def enqueue(_: Any) -> uuid.UUID:
@@ -129,9 +130,17 @@ async def provision(routes: Sequence[Any], made: Callable[[], uuid.UUID], monkey
 
     executor._scheduling_controller = SimpleNamespace(enqueue_session_from_draft=enqueue)
     monkeypatch.setattr(module, "DeploymentSessionDraftBuilder", SimpleNamespace(build=_spec))
-    recorder = importlib.import_module(f"{_SOKOVAN}.route.recorder.context").RouteRecorderContext
-    with recorder.scope("test", entity_ids=[one.route_id for one in routes]):
+    with recording(routes):
         await executor.provision_routes(routes)
+
+
+def recording(routes: Sequence[Any]) -> AbstractContextManager[Any]:
+    """What a tick about these routes is written down by, from 26.1 on."""
+    if FAMILY < (26, 1):
+        return nullcontext()
+    recorder = importlib.import_module(f"{_SOKOVAN}.route.recorder.context").RouteRecorderContext
+    scope: AbstractContextManager[Any] = recorder.scope("test", entity_ids=[one.route_id for one in routes])
+    return scope
 
 
 def _spec(**options: Any) -> Any:
@@ -168,7 +177,7 @@ async def test_replicas_belong_to_who_wanted_them(telemetry: Telemetry, monkeypa
     ]
 
 
-@pytest.mark.families("26.4", "26.8", "26.9")
+@pytest.mark.releases(since="26.4")
 async def test_another_managers_request(
     telemetry: Telemetry, bus: Bus, redis_port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -203,13 +212,8 @@ async def test_the_end_of_a_replica(telemetry: Telemetry) -> None:
     executor: Any = object.__new__(importlib.import_module(f"{_SOKOVAN}.route.executor").RouteExecutor)
     executor._deployment_repo = executor._scheduling_controller = Anything()
     routes = [route(endpoint, old), route(endpoint, new), route(endpoint)]
-    with tick():
-        if FAMILY < (26, 4):
-            await executor.terminate_routes(routes)
-        else:
-            recorder = importlib.import_module(f"{_SOKOVAN}.route.recorder.context").RouteRecorderContext
-            with recorder.scope("test", entity_ids=[one.route_id for one in routes]):
-                await executor.terminate_routes(routes)
+    with tick(), recording(routes):
+        await executor.terminate_routes(routes)
     assert (request_of(old), request_of(new)) == ("request-2", "request-3")
 
 
@@ -256,26 +260,27 @@ async def test_the_autoscaler_is_nobodys_request(telemetry: Telemetry) -> None:
     assert request_of(endpoint) == _request_of(decision) != "request-1"
 
 
-@SOKOVAN
+@pytest.mark.releases(since="25.8")
 async def test_what_changes_an_endpoint(telemetry: Telemetry) -> None:
-    """A new deployment, a change of one, and the services of before the deployments; nothing that a timer does."""
-    endpoints = importlib.import_module(f"{_SOKOVAN}.deployment_controller").DeploymentController
+    """A change of a deployment, and the services of before the deployments; nothing that a timer does."""
     services = importlib.import_module(
         "ai.backend.manager.services.model_serving.services.model_serving"
     ).ModelServingService
     scaling = importlib.import_module("ai.backend.manager.services.model_serving.services.auto_scaling")
-    controller, service = object.__new__(endpoints), object.__new__(services)
+    service = object.__new__(services)
     modify = getattr(services, "modify_endpoint", None) or services.update_endpoint
     changes: list[Callable[[uuid.UUID], Any]] = [
-        lambda one: controller.update_deployment(one, None),
-        lambda one: controller.destroy_deployment(endpoint_id=one),
         lambda one: service.delete(_action(one)),
         lambda one: service.delete_route(_action(one)),
         lambda one: modify(service, _action(one)),
         lambda one: object.__new__(scaling.AutoScalingService).scale_service_replicas(_action(one)),
     ]
-    if hasattr(controller, "activate_revision"):
-        changes.append(lambda one: controller.activate_revision(deployment_id=one, revision_id=None))
+    if FAMILY >= (25, 13):
+        controller = object.__new__(importlib.import_module(f"{_SOKOVAN}.deployment_controller").DeploymentController)
+        changes.append(lambda one: controller.update_deployment(one, None))
+        changes.append(lambda one: controller.destroy_deployment(endpoint_id=one))
+        if hasattr(controller, "activate_revision"):
+            changes.append(lambda one: controller.activate_revision(deployment_id=one, revision_id=None))
     for change in changes:
         endpoint = uuid.uuid4()
         # None of them gets far without its database; what they are called for is known.
@@ -292,12 +297,13 @@ def _action(endpoint: uuid.UUID) -> Any:
 
 
 @SOKOVAN
-async def test_a_new_deployment(telemetry: Telemetry) -> None:
+async def test_a_new_deployment(telemetry: Telemetry, monkeypatch: pytest.MonkeyPatch) -> None:
     """It has its ID from the database, so it is known when it is there."""
     endpoint = uuid.uuid4()
     module = importlib.import_module(f"{_SOKOVAN}.deployment_controller")
     controller: Any = object.__new__(module.DeploymentController)
-    controller._deployment_repository = Anything(create_endpoint=SimpleNamespace(id=endpoint))
+    row = SimpleNamespace(id=endpoint)
+    controller._deployment_repository = Anything(create_endpoint=row, create_endpoint_legacy=row)
     creator = SimpleNamespace(name="", project="", model_revision=None, options=0, policy=None)
     creator.metadata = SimpleNamespace(
         name="",
@@ -316,9 +322,23 @@ async def test_a_new_deployment(telemetry: Telemetry) -> None:
         return creator
 
     controller._apply_deployment_level_preset = controller._validate_model_revision = same
+    if (25, 17) <= FAMILY < (26, 4):
+        _is_drafted(creator, controller, module, monkeypatch)
     with request_scope("request-1"):
         await controller.create_deployment(creator)
     assert request_of(endpoint) == "request-1"
+
+
+def _is_drafted(creator: Any, controller: Any, module: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    """25.17 to 26.4.0 are given a draft, and make a revision of it first."""
+    mounts = SimpleNamespace(model_vfolder_id=None)
+    creator.draft_model_revision = SimpleNamespace(execution=SimpleNamespace(runtime_variant=""), mounts=mounts)
+    creator.to_creator = lambda _: creator
+    generator = Anything(generate_revision=SimpleNamespace(image_identifier=None))
+    controller._revision_generator_registry = SimpleNamespace(get=lambda _: generator)
+    controller._scheduling_controller = Anything()
+    monkeypatch.setattr(module, "SessionValidationSpec", SimpleNamespace(from_revision=_spec))
+    monkeypatch.setattr(module, "LegacyEndpointCreatorSpec", SimpleNamespace(from_deployment_creator=_spec))
 
 
 @DISPATCHER
@@ -326,8 +346,13 @@ async def test_the_dispatchers_replicas(telemetry: Telemetry, bus: Bus) -> None:
     """A row is written and an event sent that names nothing but the row: handled in the request's trace."""
     api = importlib.import_module("ai.backend.manager.api.service")
     rows = importlib.import_module("ai.backend.manager.scheduler.dispatcher")
+    endpoint = uuid.uuid4()
     with request_scope("request-1"):
-        endpoint = _endpoint(api.EndpointRow).id
+        if FAMILY < (25, 8):
+            endpoint = _endpoint(api.EndpointRow).id
+        else:
+            # Rows are made by a service from there on.
+            model_services.changed(endpoint)
     request = SimpleNamespace(match_info={"service_id": str(endpoint)})
     for handler in (api.scale, api.delete, api.delete_route, api.clear_error):
         with request_scope("request-2"), suppress(Exception):
@@ -358,6 +383,32 @@ def _endpoint(row: Any) -> Any:
     signature = importlib.import_module("inspect").signature(row.__init__.__wrapped__)
     wanted = [name for name, one in signature.parameters.items() if one.default is one.empty and name != "self"]
     return row(**{name: SimpleNamespace(id=None, name="") for name in wanted})
+
+
+@pytest.mark.releases(since="25.12", before="26.2")
+async def test_the_rows_of_a_repository(telemetry: Telemetry) -> None:
+    """Where the dispatcher leaves the database to a repository, the rows that this makes are the request's."""
+    cls = importlib.import_module("ai.backend.manager.repositories.schedule.repository").ScheduleRepository
+
+    @asynccontextmanager
+    async def begin_session() -> AsyncIterator[Any]:
+        session: Any = Anything()
+        session.add = lambda _: None
+        yield session
+
+    repository: Any = object.__new__(cls)
+    repository._db = SimpleNamespace(begin_session=begin_session)
+    first, second = (
+        SimpleNamespace(id=uuid.uuid4(), session_owner=uuid.uuid4(), domain="default", project=uuid.uuid4())
+        for _ in range(2)
+    )
+    with request_scope("request-1"):
+        model_services.changed(first.id)
+    with request_scope("request-2"):
+        model_services.changed(second.id)
+    with tick():
+        made = await repository.create_routing_rows([(first, 2), (second, 1)])
+    assert [request_of(route) for route in made] == ["request-1", "request-1", "request-2"]
 
 
 @DISPATCHER

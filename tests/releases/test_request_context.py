@@ -21,7 +21,9 @@ from tests.conftest import Telemetry
 from tests.releases.bus import Bus, eventually, session_class, session_event
 from tests.releases.conftest import switch_off, switched_on
 
-pytestmark = pytest.mark.families("25.15", "26.4", "26.8", "26.9")
+pytestmark = pytest.mark.releases(since="25.6")
+# Messages name their request from there on.
+METADATA = pytest.mark.releases(since="25.12")
 
 HOSTILE = [b"\xff", b"a" * 3000, b"", b"a b", b"\xc3\xa9", b"a;b"]
 SESSION = uuid.UUID("5d9a2b1e-6a43-4d5e-9f5c-2b8a0d1f7c11")
@@ -177,6 +179,7 @@ async def test_switched_off_inside_a_block(telemetry: Telemetry) -> None:
     await asyncio.create_task(run())
 
 
+@METADATA
 async def test_an_event_handler_has_one_request_id(telemetry: Telemetry, bus: Bus) -> None:
     """Also for a message without metadata, and below `apply_context` of one with it."""
     seen: list[tuple[str | None, str | None]] = []
@@ -198,6 +201,7 @@ async def test_an_event_handler_has_one_request_id(telemetry: Telemetry, bus: Bu
     assert own not in (None, "req-e")
 
 
+@METADATA
 @pytest.mark.parametrize("without", [(), ("backendai_http_server",)], ids=["all hops", "without HTTP in"])
 async def test_events_of_a_hostile_request_are_sent(recorded: Telemetry, bus: Bus, without: tuple[str, ...]) -> None:
     """A raw \\xff makes the producer of every event of the request raise, in every release with metadata."""

@@ -22,7 +22,7 @@ from tests.releases.bus import OF_STREAMS
 from tests.releases.conftest import switched_on
 from tests.releases.test_request_context import get, manager, theirs
 
-WITH_CONTEXT = pytest.mark.families("25.15", "26.4", "26.8", "26.9")
+WITH_CONTEXT = pytest.mark.releases(since="25.6")
 
 
 def peer_class() -> Any:
@@ -99,7 +99,7 @@ async def test_one_client_and_one_server_span(telemetry: Telemetry, tmp_path: Pa
     assert backend == (None if OF_STREAMS else "req-1")
 
 
-@pytest.mark.families("26.9")
+@pytest.mark.releases(since="26.9")
 async def test_without_our_rpc_hop_upstreams_span_is_there(telemetry: Telemetry, tmp_path: Path) -> None:
     """Only while ours is active does upstream's give way."""
     off("rpc")
@@ -114,7 +114,7 @@ async def test_without_our_rpc_hop_upstreams_span_is_there(telemetry: Telemetry,
     assert server.instrumentation_scope.name == "ai.backend.common.message_queue.types"
 
 
-@pytest.mark.families("26.9")
+@pytest.mark.releases(since="26.9")
 async def test_a_manager_without_the_plugin_is_continued(telemetry: Telemetry, tmp_path: Path) -> None:
     """Its `metadata` names request ID and trace; the agent of 26.9 throws the request ID away without us."""
     from ai.backend.common.message_queue.types import MessageMetadata

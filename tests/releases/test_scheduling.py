@@ -26,8 +26,8 @@ from otel_backendai.releases import session_statuses
 from tests.conftest import Telemetry
 from tests.releases.bus import FAMILY
 
-DISPATCHER = pytest.mark.families("23.9", "24.3")
-SOKOVAN = pytest.mark.families("25.15", "26.4", "26.8", "26.9")
+DISPATCHER = pytest.mark.releases(before="25.12")
+SOKOVAN = pytest.mark.releases(since="25.15")
 
 # What ran: for which session, under which request ID, in which trace.
 Seen = list[tuple[uuid.UUID, str | None, int]]
@@ -144,7 +144,7 @@ async def _pull(sessions: list[uuid.UUID], asked: Callable[[], None]) -> None:
         await launcher._trigger_image_pulling_for_sessions(rows, {"image": image})
 
     with run_scope("tick", Context(), quiet=True):
-        if FAMILY < (26, 4):
+        if FAMILY < (26, 1):
             await pull()
             return
         recorder = importlib.import_module("ai.backend.manager.sokovan.recorder.context").RecorderContext
@@ -217,7 +217,7 @@ def _repository(**answers: Callable[..., Awaitable[Any]]) -> Any:
 
 def _launcher() -> Any:
     package = "ai.backend.manager.sokovan.scheduler"
-    if FAMILY < (26, 4):
+    if FAMILY < (25, 19):
         made: Any = object.__new__(importlib.import_module(f"{package}.scheduler").Scheduler)
     else:
         made = object.__new__(importlib.import_module(f"{package}.launcher.launcher").SessionLauncher)

@@ -23,9 +23,10 @@ from otel_backendai.hops.span_scope import SpanScope
 from otel_backendai.names import ATTRIBUTE_SESSION_NEXT_STATUS, SESSION_KEY_PREFIX
 from otel_backendai.releases import session_statuses
 from tests.conftest import Telemetry
+from tests.releases.bus import FAMILY
 
-DISPATCHER = pytest.mark.families("23.9", "24.3")
-REPOSITORY = pytest.mark.families("25.15")
+# From 26.1 on a tick's recorders name its sessions.
+REPOSITORY = pytest.mark.releases(since="25.15", before="26.1")
 
 
 class Asked:
@@ -62,10 +63,15 @@ def of(asked: Asked) -> list[str]:
     return [key for key in asked.keys if key != "last"]
 
 
-@DISPATCHER
+@pytest.mark.releases(before="26.2")
 async def test_a_dispatcher_asks_for_what_is_on_its_way(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
     """Sessions that wait or are being prepared, and not the many that run or are gone."""
-    dispatcher = importlib.import_module("ai.backend.manager.scheduler.dispatcher")
+    if FAMILY < (25, 12):
+        where = importlib.import_module("ai.backend.manager.scheduler.dispatcher")
+        lister: Any = where
+    else:
+        where = importlib.import_module("ai.backend.manager.repositories.schedule.repository")
+        lister = object.__new__(where.ScheduleRepository)
     status = importlib.import_module("ai.backend.manager.models.session").SessionStatus
     rows = {
         name: SimpleNamespace(id=uuid.uuid4(), status=status[name], created_at=datetime.now(UTC))
@@ -75,8 +81,8 @@ async def test_a_dispatcher_asks_for_what_is_on_its_way(asked: Asked, monkeypatc
     async def listed(*_: Any) -> Any:
         return list(rows.values())
 
-    monkeypatch.setattr(dispatcher.SessionRow, "get_sgroup_managed_sessions", listed)
-    await dispatcher._list_managed_sessions(None, "default", timedelta(0))
+    monkeypatch.setattr(where.SessionRow, "get_sgroup_managed_sessions", listed)
+    await lister._list_managed_sessions(None, "default", timedelta(0))
     assert sorted(of(asked)) == sorted(str(rows[name].id) for name in ("PENDING", "SCHEDULED", "PREPARING"))
 
 
@@ -98,7 +104,7 @@ async def test_a_repository_asks_for_what_it_lists(asked: Asked) -> None:
     assert of(asked) == [str(one.session_id) for one in sessions]
 
 
-@DISPATCHER
+@pytest.mark.releases(before="26")
 async def test_pulling_is_a_status(telemetry: Telemetry) -> None:
     """The manager writes it when an agent pulls; no event of the session tells of it. It lasts until RUNNING."""
     models = importlib.import_module("ai.backend.manager.models.session")

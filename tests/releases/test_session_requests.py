@@ -20,7 +20,7 @@ from tests.conftest import Telemetry
 
 Handler = Callable[[Any], Awaitable[Any]]
 
-OLDER = pytest.mark.families("23.9", "24.3", "25.15")
+OLDER = pytest.mark.releases(before="26")
 
 
 class Request(dict[str, Any]):

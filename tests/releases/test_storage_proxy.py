@@ -90,7 +90,7 @@ async def test_a_clients_request(storage: str, telemetry: Telemetry) -> None:
             assert await folder_on_span(telemetry, method, f"{storage}{path}", params={"token": signed}) == expected
 
 
-@pytest.mark.families("26.4", "26.8", "26.9")
+@pytest.mark.releases(since="26.4")
 async def test_archives(storage: str, telemetry: Telemetry) -> None:
     """Asked for by the manager, fetched by a client with the token that the storage-proxy has made for it."""
     body = {"volume": "v", "virtual_folder_id": VFID, "files": ["a"]}

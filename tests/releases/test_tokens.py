@@ -154,7 +154,7 @@ async def test_a_download(telemetry: Telemetry, storage: str) -> None:
     await check(telemetry, "POST /folder/file/download", "GET /download", token)
 
 
-@pytest.mark.families("26.4", "26.8", "26.9")
+@pytest.mark.releases(since="26.4")
 async def test_an_archive(telemetry: Telemetry, storage: str) -> None:
     """So does the download of several files as one."""
     token = await made(storage, "archive", virtual_folder_id=FOLDER, files=["hello.txt"])
@@ -206,10 +206,10 @@ async def test_another_worker_hears_of_it(telemetry: Telemetry, redis_port: int)
     assert request_id.read(kept.context) == "req-1"
 
 
-@pytest.mark.families("24.3", "25.15", "26.4", "26.8", "26.9")
+@pytest.mark.releases(since="24.3")
 def test_the_way_to_an_app(telemetry: Telemetry) -> None:
     """Each of the three that give a token on the way is seen to make it."""
-    where = "wsproxy.api.{0}" if FAMILY < (25,) else "appproxy.{1}.api.{0}"
+    where = "wsproxy.api.{0}" if FAMILY < (25, 13) else "appproxy.{1}.api.{0}"
     for module, part, name in (
         ("conf", "coordinator", "conf_v2"),
         ("proxy", "coordinator", "proxy"),

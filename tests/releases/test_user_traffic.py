@@ -19,7 +19,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 from tests.conftest import Telemetry
 
-pytestmark = pytest.mark.families("24.3", "25.15", "26.4", "26.8", "26.9")
+pytestmark = pytest.mark.releases(since="24.3")
 
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 OURS = {"X-Request-ID", "X-Backend-Request-ID", "X-BackendAI-RequestID", "traceparent", "tracestate", "baggage"}

@@ -40,19 +40,25 @@ def configuration(directory: Path, port: int, colored: bool) -> dict[str, Any]:
 
 def make_logger(section: dict[str, Any], is_master: bool, endpoint: str) -> Any:
     """The release's Logger."""
+    host, port = section["logstash"]["endpoint"].values()
     try:
         from ai.backend.common import msgpack
         from ai.backend.logging import Logger
-        from ai.backend.logging.config import LoggingConfig
     except ImportError:
         from ai.backend.common.logging import Logger
 
-        section["logstash"]["endpoint"] = f"127.0.0.1:{section['logstash']['endpoint']['port']}"
+        section["logstash"]["endpoint"] = f"{host}:{port}"
         return Logger(section, is_master=is_master, log_endpoint=endpoint)
     options = {"pack_opts": msgpack.DEFAULT_PACK_OPTS, "unpack_opts": msgpack.DEFAULT_UNPACK_OPTS}
-    return Logger(
-        LoggingConfig.model_validate(section), is_master=is_master, log_endpoint=endpoint, msgpack_options=options
-    )
+    settings: Any = section
+    try:
+        from ai.backend.logging.config import LoggingConfig
+    except ImportError:
+        # Up to 25.12 it is a mapping.
+        section["logstash"]["endpoint"] = (host, port)
+    else:
+        settings = LoggingConfig.model_validate(section)
+    return Logger(settings, is_master=is_master, log_endpoint=endpoint, msgpack_options=options)
 
 
 class UnpicklableError(Exception):
