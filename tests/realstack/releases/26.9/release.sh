@@ -478,14 +478,14 @@ agent_ready() { [ "$(sql -d backend -c "select status from agents where id = 'i-
 worker_ready() { [ "$(sql -d appproxy -c "select status from workers where authority = 'worker-1'")" = ALIVE ]; }
 
 release_start() {
-    component proxy-coordinator python -m ai.backend.cli app-proxy-coordinator start-server -f "$CONF/proxy-coordinator.toml"
-    component storage python -m ai.backend.cli storage start-server -f "$CONF/storage-proxy.toml"
-    component manager python -m ai.backend.cli mgr start-server -f "$CONF/manager.toml"
-    component agent python -m ai.backend.cli ag start-server -f "$CONF/agent.toml"
-    component webserver python -m ai.backend.cli web start-server -f "$CONF/webserver.conf"
+    server proxy-coordinator app-proxy-coordinator ai.backend.appproxy.coordinator.server -f "$CONF/proxy-coordinator.toml"
+    server storage storage ai.backend.storage.server -f "$CONF/storage-proxy.toml"
+    server manager mgr ai.backend.manager.server -f "$CONF/manager.toml"
+    server agent ag ai.backend.agent.server -f "$CONF/agent.toml"
+    server webserver web ai.backend.web.server -f "$CONF/webserver.conf"
     wait_for 90 "app-proxy coordinator" proxy-coordinator http_ok "http://127.0.0.1:$PORT_PROXY_COORDINATOR/status"
     # the worker gives up when it cannot register at the coordinator
-    component proxy-worker python -m ai.backend.cli app-proxy-worker start-server -f "$CONF/proxy-worker.toml"
+    server proxy-worker app-proxy-worker ai.backend.appproxy.worker.server -f "$CONF/proxy-worker.toml"
 
     wait_for 90 "storage-proxy" storage curl -sS -m 2 -o /dev/null "http://127.0.0.1:$PORT_STORAGE_MANAGER/"
     wait_for 120 "manager API" manager http_ok "http://127.0.0.1:$PORT_MANAGER/"

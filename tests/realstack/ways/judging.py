@@ -1,0 +1,100 @@
+# Copyright The otel-backendai Authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""What a way in has to show. Like all judgement: data in, sentences out, none when it is green."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from opentelemetry.semconv.resource import ResourceAttributes
+
+from otel_backendai.desk.model import Span
+from tests.realstack.matrix.judging import judge, judge_journeys
+from tests.realstack.matrix.observation import Expectation, Observation, component_of, request_id_of
+from tests.realstack.matrix.sentences import some
+from tests.realstack.token_traces import shown_tokens
+from tests.realstack.token_visits import EXPECTATIONS, visits_of
+from tests.realstack.ways.way import Way
+
+# Its server is a worker that is a new interpreter (multiprocessing's spawn) in every release: the hardest to get into.
+SPAWNING: Final = "storage"
+_FOLDER_TOKENS: Final = ("folder upload", "folder download")
+
+
+def hop_problems(expected: Expectation, observation: Observation) -> list[str]:
+    """Steps that failed, and everything that is red in the matrix of the nine hops and of the journeys."""
+    hops, journeys = judge(expected, observation), judge_journeys(expected, observation)
+    return [
+        *(f"{step.title}: {step.error}" for step in observation.steps if step.error),
+        *(f"{subject}: {problem}" for subject, cell in [*hops.items(), *journeys.items()] for problem in cell.problems),
+    ]
+
+
+def token_problems(steps: Sequence[Mapping[str, Any]], spans: Sequence[Span]) -> list[str]:
+    """What is wrong with the traces of a client without the plugin, which comes back with the tokens of its folders.
+
+    Args:
+        steps: The report of ``plain.py``.
+        spans: What arrived meanwhile.
+    """
+    problems = [f"{step['title']}: {step['error']}" for step in steps if step["error"]]
+    for name in _FOLDER_TOKENS:
+        own = [step for step in steps if step["journey"] == name]
+        found = (
+            visits_of(spans, EXPECTATIONS[name], own[0]["began"], own[-1]["ended"]).problems if own else ["not done"]
+        )
+        problems += [f"{name}: {problem}" for problem in some(found)]
+    return [*problems, *some(shown_tokens(spans))]
+
+
+def started_otherwise(way: Way, commands: Mapping[str, str], names: Sequence[str]) -> list[str]:
+    """The components that were started in another way than the one that is tried.
+
+    Args:
+        way: The one that is tried.
+        commands: The command line of each component, with ``env`` and its variables in front.
+        names: Of the components.
+    """
+    return [
+        f"{name} was not started in this way: {commands.get(name, 'not at all')}"
+        for name in names
+        if not way.started.search(commands.get(name, ""))
+    ]
+
+
+def worker_problems(spans: Sequence[Span], started: int) -> list[str]:
+    """Whether a spawned worker sent SERVER spans: one that is not the process that was started."""
+    pids = {
+        span.resource.get(ResourceAttributes.PROCESS_PID)
+        for span in spans
+        if span.kind == "server" and component_of(span) == SPAWNING
+    }
+    return [] if pids - {started, None} else [f"{SPAWNING}: no SERVER span of a spawned worker"]
+
+
+def line_problems(way: Way, with_setting: bool, without_setting: bool) -> list[str]:
+    """Whether the line in site-packages does what it is to do, and nothing where it is not to be.
+
+    Args:
+        way: The one that is tried.
+        with_setting: Whether a new interpreter was activated where the environment says so.
+        without_setting: And where it does not.
+    """
+    problems = ["an interpreter is activated although the environment does not say so"] if without_setting else []
+    if with_setting != way.line:
+        problems.append(
+            "the line in site-packages does not act" if way.line else "the line in site-packages acts in this way, too"
+        )
+    return problems
+
+
+def gone_problems(before: Sequence[Span], asked: str, after: Sequence[Span]) -> list[str]:
+    """Whether a component that was started again after ``otel-backendai disable`` is as if there were no plugin.
+
+    Args:
+        before: What the component sent until then.
+        asked: The request ID of a request to it before.
+        after: What it sent since it was started again and asked again.
+    """
+    problems = [] if any(request_id_of(span) == asked for span in before) else ["no span of a request before disable"]
+    return problems + ([f"{len(after)} spans after disable"] if after else [])
