@@ -3,6 +3,8 @@
 
 """The judgement behind `make test-ways`: what each way in has to show, and what turns it red."""
 
+import shutil
+import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -10,7 +12,9 @@ import pytest
 
 from otel_backendai.desk.model import Span
 from otel_backendai.names import ATTRIBUTE_REQUEST_ID
+from tests.realstack.matrix.expectation_file import read_expectation
 from tests.realstack.matrix.observation import Expectation, Hop, Observation, Step
+from tests.realstack.stack.settings import HERE, newest_releases, stack_of
 from tests.realstack.ways.judging import (
     gone_problems,
     hop_problems,
@@ -49,6 +53,21 @@ def test_a_component_that_is_started_in_another_way_is_told(name: str) -> None:
     assert started_otherwise(WAYS[name], {}, ["manager"]) == ["manager was not started in this way: not at all"]
     python = COMMAND.replace("backend.ai mgr", "opentelemetry-instrument python -m ai.backend.manager.server")
     assert started_otherwise(WAYS["pth"], {"manager": python}, ["manager"])
+
+
+@pytest.mark.parametrize("release", newest_releases())
+@pytest.mark.parametrize("name", WAYS)
+def test_every_component_of_every_release_can_be_started_in_every_way(name: str, release: str) -> None:
+    """What `release.sh` starts is a command and a module as well; a stand-in is started as it is."""
+    stubs = (
+        'component() { local name=$1; shift; echo "$name env X=y $LAUNCH_PREFIX $*"; }; wait_for() { :; }; say() { :; }'
+    )
+    environment = {"PATH": "/usr/bin:/bin", "REALSTACK_RELEASE": release, **WAYS[name].variables}
+    command = [shutil.which("bash") or "bash", "-euc", f". {HERE}/lib.sh; {stubs}; release_start"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    commands = {component: line for component, _, line in (line.partition(" ") for line in done.stdout.splitlines())}
+    names = read_expectation(stack_of(release).family_directory / "hops.toml").log_records
+    assert started_otherwise(WAYS[name], commands, names) == []
 
 
 def test_the_variables_of_a_way_let_no_other_way_in() -> None:
