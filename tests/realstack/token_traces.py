@@ -48,18 +48,13 @@ def main() -> None:
     sys.exit(1 if faults or not journeys else 0)
 
 
-def drive(stack: Stack, *options: str) -> list[Mapping[str, Any]]:
-    """Let the release's own client, without the plugin, do what ``plain.py`` says; its report.
-
-    Args:
-        stack: A stack that runs.
-        options: Of ``plain.py``.
-    """
+def drive(stack: Stack) -> list[Mapping[str, Any]]:
+    """Let the release's own client, without the plugin, do what ``plain.py`` says; its report."""
     # No launcher, and nothing in the environment that would switch something on.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("OTEL_")}
     with tempfile.TemporaryDirectory() as directory:
         report = Path(directory, "report.json")
-        command = [str(stack.python), str(HERE / "plain.py"), "--report", str(report), *options]
+        command = [str(stack.python), str(HERE / "plain.py"), "--report", str(report)]
         subprocess.run(command, env=environment | client_environment(stack), timeout=_TIMEOUT, check=False)
         return list(json.loads(report.read_text())) if report.exists() else []
 

@@ -139,17 +139,21 @@ def test_tokens_tell_whether_the_clusters_redis_was_learnt() -> None:
     ]
     upload = [served("/folders/{n}/request-upload", "/folders/x", 0, "t"), served("/upload", "/upload", 1, "t")]
     download = [served("/folders/{n}/request-download", "/folders/x", 1, "u"), served("/download", "/download", 2, "u")]
-    assert token_problems(steps, [*upload, *download]) == []
-    assert token_problems(steps[:1], upload) == ["folder download: not done"]
-    stray = replace(upload[1], trace_id="v")
-    assert token_problems(steps, [upload[0], stray, *download]) == [
-        "folder upload: backend.ai-storage GET /upload is in another trace"
+    assert token_problems("23.9.10", steps, [*upload, *download]) == []
+    assert token_problems("23.9.10", steps[:1], upload) == [
+        "download by a plain client: not done, see the command's output"
     ]
-    assert token_problems([{**steps[0], "error": "refused"}, steps[1]], [*upload, *download]) == [
-        "folder upload: refused"
+    assert token_problems("26.9.6", steps, [*upload, *download]) == [
+        "app start by a plain client: not done, see the command's output"
+    ]
+    stray = replace(upload[1], trace_id="v")
+    assert token_problems("23.9.10", steps, [upload[0], stray, *download]) == [
+        "upload by a plain client: backend.ai-storage GET /upload is in another trace"
     ]
     shown = replace(download[1], attributes={**download[1].attributes, "url.full": "http://s/download?token=abc"})
-    assert token_problems(steps, [*upload, download[0], shown]) == ["a token is on backend.ai-storage GET of "]
+    assert token_problems("23.9.10", steps, [*upload, download[0], shown]) == [
+        "no token on a span: a token is on backend.ai-storage GET of "
+    ]
 
 
 def test_the_part_of_a_release() -> None:

@@ -9,16 +9,13 @@ from typing import Any, Final
 from opentelemetry.semconv.resource import ResourceAttributes
 
 from otel_backendai.desk.model import Span
+from tests.realstack.deferred.journeys import token_outcomes
 from tests.realstack.matrix.judging import judge, judge_journeys
 from tests.realstack.matrix.observation import Expectation, Observation, component_of, request_id_of
-from tests.realstack.matrix.sentences import some
-from tests.realstack.token_traces import shown_tokens
-from tests.realstack.token_visits import EXPECTATIONS, visits_of
 from tests.realstack.ways.way import Way
 
 # Its server is a worker that is a new interpreter (multiprocessing's spawn) in every release: the hardest to get into.
 SPAWNING: Final = "storage"
-_FOLDER_TOKENS: Final = ("folder upload", "folder download")
 
 
 def hop_problems(expected: Expectation, observation: Observation) -> list[str]:
@@ -30,21 +27,15 @@ def hop_problems(expected: Expectation, observation: Observation) -> list[str]:
     ]
 
 
-def token_problems(steps: Sequence[Mapping[str, Any]], spans: Sequence[Span]) -> list[str]:
-    """What is wrong with the traces of a client without the plugin, which comes back with the tokens of its folders.
+def token_problems(release: str, steps: Sequence[Mapping[str, Any]], spans: Sequence[Span]) -> list[str]:
+    """What is wrong with the traces of a client without the plugin, which comes back with tokens.
 
     Args:
+        release: The release.
         steps: The report of ``plain.py``.
         spans: What arrived meanwhile.
     """
-    problems = [f"{step['title']}: {step['error']}" for step in steps if step["error"]]
-    for name in _FOLDER_TOKENS:
-        own = [step for step in steps if step["journey"] == name]
-        found = (
-            visits_of(spans, EXPECTATIONS[name], own[0]["began"], own[-1]["ended"]).problems if own else ["not done"]
-        )
-        problems += [f"{name}: {problem}" for problem in some(found)]
-    return [*problems, *some(shown_tokens(spans))]
+    return [f"{one.case}: {problem}" for one in token_outcomes(release, steps, spans) for problem in one.problems]
 
 
 def started_otherwise(way: Way, commands: Mapping[str, str], names: Sequence[str]) -> list[str]:

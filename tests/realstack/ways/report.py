@@ -10,9 +10,9 @@ from typing import Final
 HEADING: Final = "Ways in"
 LEAD: Final = """
 One cluster for each way, in which every component is started by it ([how](../tests/realstack/README.md)). Hops: all
-nine and both journeys of the matrix above are green. Tokens: an upload and a download by a client without the plugin
-are one trace each, with the request that made their token. Started: every component by this way and no other, the
-storage-proxy's spawned workers included; after `otel-backendai disable` and a restart a component sends nothing.
+nine and both journeys of the matrix above are green. Tokens: upload, download and app start by a client without the
+plugin are one trace each, with the request that made their token. Started: every component by this way and no other,
+the storage-proxy's spawned workers included; after `otel-backendai disable` and a restart a component sends nothing.
 """
 
 

@@ -5,6 +5,7 @@
 
 import time
 from collections.abc import Mapping
+from typing import Final
 from uuid import uuid4
 
 from otel_backendai.desk.model import Span
@@ -29,7 +30,9 @@ from tests.realstack.ways.line import disable, enable, is_activated
 from tests.realstack.ways.report import Verdict
 from tests.realstack.ways.way import Way
 
-_ASKED = "manager"
+_ASKED: Final = "manager"
+# A token is then brought to another process than the one that made it.
+_WORKERS: Final = {"REALSTACK_STORAGE_PROCS": "2"}
 
 
 def try_way(stack: Stack, name: str, way: Way) -> Verdict:
@@ -44,7 +47,7 @@ def try_way(stack: Stack, name: str, way: Way) -> Verdict:
         if way.line:
             enable(stack)
         problems = line_problems(way, is_activated(stack, "1"), is_activated(stack, ""))
-        resume(stack, way.variables)
+        resume(stack, {**_WORKERS, **way.variables})
         expected = read_expectation(stack.family_directory / "hops.toml")
         since = time.time()
         observation = observe(stack.desk_url, drive(stack), since, stack.directory / "log")
@@ -60,11 +63,10 @@ def try_way(stack: Stack, name: str, way: Way) -> Verdict:
 
 
 def _token_problems(stack: Stack) -> list[str]:
-    """What becomes of the folder tokens of a client without the plugin: they need what the plugin knows of Redis."""
+    """What becomes of the tokens of a client without the plugin: they need what the plugin knows of Redis."""
     since = time.time() - 1
-    steps = drive_plain(stack, "--only", "folder")
-    spans = observe(stack.desk_url, [], since, stack.directory / "log").spans
-    return token_problems(steps, spans)
+    steps = drive_plain(stack)
+    return token_problems(stack.release, steps, observe(stack.desk_url, [], since, stack.directory / "log").spans)
 
 
 def _gone(stack: Stack, way: Way) -> list[str]:
@@ -77,7 +79,7 @@ def _gone(stack: Stack, way: Way) -> list[str]:
     problems = ["an interpreter is activated after disable"] if is_activated(stack, "1") else []
     stop(stack, _ASKED)
     since = time.time()
-    resume(stack, way.variables)
+    resume(stack, {**_WORKERS, **way.variables})
     again = uuid4().hex
     ask(url, again)
     return problems + gone_problems(before, asked, _sent(stack, since, again))
