@@ -146,6 +146,7 @@ COMPONENT_ENV=()   # KEY=VALUE for every component
 RELEASE_NEWEST=""  # taken when REALSTACK_RELEASE names the family only
 RELEASE_PYTHON=""  # e.g. 3.11
 release_install() { :; }
+release_probes() { :; }
 # shellcheck source=/dev/null
 . "$FAMILY_DIR/release.sh"
 [ "$RELEASE" != "$FAMILY" ] || RELEASE=$RELEASE_NEWEST

@@ -242,6 +242,10 @@ release_start() {
     say "agent is ALIVE"
 }
 
+release_probes() {
+    echo "storage $PORT_STORAGE_MANAGER /status"
+}
+
 release_client_env() {
     cat <<EOT
 export BACKEND_ENDPOINT=http://127.0.0.1:$PORT_MANAGER

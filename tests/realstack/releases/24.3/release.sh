@@ -331,6 +331,13 @@ release_start() {
     say "agent is ALIVE"
 }
 
+release_probes() {
+    cat <<EOT
+storage $PORT_STORAGE_MANAGER /status
+wsproxy $PORT_WSPROXY /status
+EOT
+}
+
 release_client_env() {
     cat <<EOT
 export BACKEND_ENDPOINT=http://127.0.0.1:$PORT_MANAGER

@@ -423,6 +423,18 @@ release_start() {
     say "agent is ALIVE"
 }
 
+release_probes() {
+    cat <<EOT
+manager $PORT_MANAGER_INTERNAL /metrics /metrics/service_discovery
+agent $PORT_AGENT_INTERNAL /health /metrics
+storage $PORT_STORAGE_MANAGER /health /status
+storage $PORT_STORAGE_INTERNAL /metrics
+proxy-coordinator $PORT_PROXY_COORDINATOR /health /status /metrics
+proxy-worker $PORT_PROXY_WORKER /health /status /metrics
+webserver $PORT_WEBSERVER /health
+EOT
+}
+
 release_client_env() {
     cat <<EOT
 export BACKEND_ENDPOINT=http://127.0.0.1:$PORT_MANAGER

@@ -496,6 +496,19 @@ release_start() {
     say "agent and app-proxy worker are ALIVE, web server answers"
 }
 
+release_probes() {
+    cat <<EOT
+manager $PORT_MANAGER /health /health/livez /health/readyz
+manager $PORT_MANAGER_INTERNAL /health/livez /health/readyz /metrics /metrics/service_discovery
+agent $PORT_AGENT_INTERNAL /health /livez /readyz /metrics
+storage $PORT_STORAGE_MANAGER /health /livez /readyz /status
+storage $PORT_STORAGE_INTERNAL /health /livez /readyz /metrics
+proxy-coordinator $PORT_PROXY_COORDINATOR /health /health/livez /health/readyz /status /metrics
+proxy-worker $PORT_PROXY_WORKER /livez /readyz /health/livez /health/readyz /status /metrics
+webserver $PORT_WEBSERVER /health /livez /readyz
+EOT
+}
+
 release_client_env() {
     cat <<EOT
 export BACKEND_ENDPOINT=http://127.0.0.1:$PORT_MANAGER
