@@ -35,7 +35,8 @@ def token_problems(release: str, steps: Sequence[Mapping[str, Any]], spans: Sequ
         steps: The report of ``plain.py``.
         spans: What arrived meanwhile.
     """
-    return [f"{one.case}: {problem}" for one in token_outcomes(release, steps, spans) for problem in one.problems]
+    outcomes = token_outcomes(release, steps, spans)
+    return [f"{one.case}: {', '.join(one.problems)}" for one in outcomes if one.problems]
 
 
 def started_otherwise(way: Way, commands: Mapping[str, str], names: Sequence[str]) -> list[str]:
