@@ -10,8 +10,10 @@ RELEASE ?= 26.9.6
 STACK_DIR ?=
 # The releases of resolve and of test-releases; all that they know when empty.
 RELEASES ?=
-# The page that test-releases, test-sessions, test-deferred and test-mixed write.
+# The page that test-releases, test-ways, test-sessions, test-deferred and test-mixed write.
 PAGE ?= docs/compatibility.md
+# Of test-ways: which ways in, all when empty.
+WAYS ?=
 # Of test-sessions: which cases, all when empty; of test-deferred, too: a file that keeps outcomes for the runs that add to them.
 CASES ?=
 OUTCOMES ?=
@@ -21,7 +23,7 @@ INSTALLED := $(VENV)/.installed
 CONSTRAIN := $(if $(CONSTRAINTS),-c $(CONSTRAINTS))
 
 .PHONY: help demo test check format bench picture jaeger-picture session-picture failing-sessions backends test-backends \
-	resolve test-trains scale-out stack stack-down test-releases test-sessions test-deferred test-wheels bench-releases test-mixed wheel clean
+	resolve test-trains scale-out stack stack-down test-releases test-sessions test-deferred test-ways test-wheels bench-releases test-mixed wheel clean
 
 help:
 	@echo "make demo           start the example cluster, run its flows, print what was seen"
@@ -39,6 +41,7 @@ help:
 	@echo "make test-releases  every hop in released Backend.AI, as a matrix into docs/compatibility.md: RELEASES=\"26.9.6 23.9.10\""
 	@echo "make test-sessions  sessions in released Backend.AI and what their traces explain, into docs/compatibility.md too"
 	@echo "make test-deferred  tokens of a plain client and background tasks in released Backend.AI, into docs/compatibility.md too"
+	@echo "make test-ways      released Backend.AI by every way in (WAYS=\"launcher command pth\"), into docs/compatibility.md too"
 	@echo "make test-wheels    tests against released Backend.AI, RELEASES='26.9.6 23.9.10' (needs redis-server)"
 	@echo "make test-mixed     RELEASE=$(RELEASE) with the plugin in some components only, into docs/compatibility.md too"
 	@echo "make bench-releases the same scenario without and with the plugin, as ratios of time: RELEASES=\"26.9.6 23.9.10\""
@@ -124,6 +127,9 @@ test-sessions: $(INSTALLED)
 test-deferred: $(INSTALLED)
 	@$(BIN)/python -m tests.realstack.deferred $(RELEASES) --page "$(PAGE)" $(if $(STACK_DIR),--dir "$(STACK_DIR)") \
 		$(if $(OUTCOMES),--outcomes "$(OUTCOMES)")
+
+test-ways: $(INSTALLED)
+	@$(BIN)/python -m tests.realstack.ways $(RELEASES) --page "$(PAGE)" $(if $(STACK_DIR),--dir "$(STACK_DIR)") $(if $(WAYS),--only $(WAYS))
 
 test-wheels:
 	tests/releases/run.sh $(or $(RELEASES),26.9.6 26.8.3 26.4.16 26.3.3 25.15.12 25.12.1 25.11.4 25.9.1 25.6.17 24.3.11 23.9.10)

@@ -56,7 +56,7 @@ alive_pid() {
     echo "$pid"
 }
 
-# launch NAME CMD...: in a session of its own, output to log/NAME.log
+# launch NAME CMD...: in a session of its own, output to log/NAME.log; run/NAME.command is what was started
 launch() {
     local name=$1 pid
     shift
@@ -64,6 +64,7 @@ launch() {
     setsid "$@" >"$LOG/$name.log" 2>&1 </dev/null &
     pid=$!
     echo "$pid $(start_ticks "$pid")" >"$RUN/$name.pid"
+    echo "$*" >"$RUN/$name.command"
 }
 
 # component NAME CMD...: launch, unless it runs, in $CONF, with the prefix and
@@ -83,6 +84,18 @@ component() {
     unset IFS
     # shellcheck disable=SC2086  # the prefix is a command line, split on purpose
     (cd "$CONF" && launch "$name" env "${envs[@]}" $prefix "$@")
+}
+
+# server NAME COMMAND MODULE ARGS...: a component of Backend.AI, by its command
+# (backend.ai COMMAND start-server) or by its module, as REALSTACK_START says
+server() {
+    local name=$1 command=$2 module=$3
+    shift 3
+    case ${REALSTACK_START:-command} in
+    command) component "$name" backend.ai "$command" start-server "$@" ;;
+    module) component "$name" python -m "$module" "$@" ;;
+    *) die "REALSTACK_START is command or module, not $REALSTACK_START" ;;
+    esac
 }
 
 # wait_for SECONDS WHAT NAME CMD...: until CMD succeeds; gives up if NAME died, or
@@ -133,6 +146,7 @@ COMPONENT_ENV=()   # KEY=VALUE for every component
 RELEASE_NEWEST=""  # taken when REALSTACK_RELEASE names the family only
 RELEASE_PYTHON=""  # e.g. 3.11
 release_install() { :; }
+release_probes() { :; }
 # shellcheck source=/dev/null
 . "$FAMILY_DIR/release.sh"
 [ "$RELEASE" != "$FAMILY" ] || RELEASE=$RELEASE_NEWEST

@@ -164,4 +164,5 @@ export REALSTACK_FAMILY=$FAMILY
 export REALSTACK_COMPONENTS="$COMPONENTS"
 EOT
 } >"$REALSTACK_DIR/client.env"
+release_probes >"$REALSTACK_DIR/probes"
 say "Backend.AI $RELEASE is ready: . $REALSTACK_DIR/client.env; $PY $HERE/smoke.py"

@@ -205,6 +205,16 @@ def test_a_complaint_that_nobody_had_before_is_told_with_its_component() -> None
     ]
 
 
+def test_a_complaint_of_another_component_excuses_nobody() -> None:
+    """What the agent always says is new from the manager, which has never said it."""
+    line = "WARNING a.b [1] connection lost"
+    assert new_complaints({"agent": [line], "manager": []}, {"agent": [line], "manager": []}) == []
+    assert new_complaints({"agent": [line], "manager": []}, {"agent": [line], "manager": [line]}) == [
+        "manager: WARNING a.b [#] connection lost"
+    ]
+    assert new_complaints({"agent": [line]}, {"manager": [line]}) == ["manager: WARNING a.b [#] connection lost"]
+
+
 def test_who_of_a_stack_is_up_first_is_no_complaint() -> None:
     """An agent that had to wait for its manager: chance, with the plugin and without."""
     line = "WARNING ai.backend.agent.server [1] watching etcd to wait for the manager being available"

@@ -4,6 +4,7 @@
 """The judgement behind `make test-sessions`: what sessions have to show, and what turns a case red."""
 
 import json
+import os
 import shutil
 import socket
 import subprocess
@@ -25,7 +26,7 @@ from otel_backendai.names import (
     SESSION_KEY_PREFIX,
 )
 from tests.realstack.sessions.alone import read_sink, share_alone
-from tests.realstack.sessions.idle import noise_problems, spans_by_component
+from tests.realstack.sessions.idle import dead_problems, noise_problems, probe_problems, spans_by_component
 from tests.realstack.sessions.judging import (
     CREATION,
     END,
@@ -40,9 +41,11 @@ from tests.realstack.sessions.judging import (
 from tests.realstack.sessions.keyed_redis import keyed_redis
 from tests.realstack.sessions.made import Made, made_of
 from tests.realstack.sessions.outcome import Outcome, merged, read_outcomes, write_outcomes
+from tests.realstack.sessions.probes import NO_ANSWER, Probe, probes_of
 from tests.realstack.sessions.processes import is_split
 from tests.realstack.sessions.redis_judging import complaint_problems, complaints, time_problems
 from tests.realstack.sessions.report import section
+from tests.realstack.stack.settings import HERE, newest_releases
 
 _SECOND = 1_000_000_000
 ONE = Made("session-1", "created-1", "destroyed-1", 0.0, 0.2, 10.0, 15.0, ("kernel-1", "c0ffee1"))
@@ -177,7 +180,46 @@ def test_noise() -> None:
     assert counted == {"manager": 30}
     assert noise_problems(counted, 60) == ["30 spans a minute from an idle stack: manager 30"]
     assert noise_problems({"manager": 29}, 60) == []
-    assert noise_problems({}, 60) == []
+
+
+def test_silence_is_good_only_of_who_can_speak() -> None:
+    """A cluster without the plugin sends nothing in a minute, too: who is asked after it has to answer with a span."""
+    served = [
+        span("POST /session", 61, 62, kind="server"),
+        span("create_kernels", 63, 64, kind="server", service="backend.ai-agent"),
+    ]
+    asked = [("manager", "created-1"), ("agent", "created-1")]
+    assert dead_problems(served, asked) == []
+    silent = ["agent: no SERVER span of the request after the minute"]
+    assert dead_problems(served[:1], asked) == silent
+    assert dead_problems([served[0], replace(served[1], kind="internal")], asked) == silent
+    assert dead_problems(served, [*asked, ("agent", "another")]) == silent
+    assert len(dead_problems([], asked)) == 2
+    assert dead_problems(served, []) == ["not asked"]
+
+
+def test_who_watches_is_answered() -> None:
+    """An endpoint that is not there is not probed, and a stack that nobody probes is not idle as a real one is."""
+    metrics, health = Probe("manager", "http://m", "/metrics"), Probe("agent", "http://a", "/health")
+    good = [200] * 12
+    assert probe_problems({metrics: good, health: [NO_ANSWER, 503, *good[:6]]}) == []
+    assert probe_problems({metrics: good, health: [404] * 2}) == ["agent: /health answered [404, 404] to its probes"]
+    assert len(probe_problems({metrics: good[:5], health: [NO_ANSWER] * 12})) == 2
+    assert probe_problems({}) == ["nothing was probed"]
+
+
+@pytest.mark.parametrize("release", newest_releases())
+def test_every_release_names_what_is_probed(release: str) -> None:
+    """On ports of its own block, and of components that it has."""
+    asked = f'. {HERE}/lib.sh; echo "$COMPONENTS"; release_probes'
+    environment = os.environ | {"REALSTACK_RELEASE": release, "REALSTACK_PORT_BASE": "20000"}
+    command = [shutil.which("bash") or "bash", "-c", asked]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    components, *lines = done.stdout.splitlines()
+    found = list(probes_of(lines))
+    assert {probe.component for probe in found} <= set(components.split())
+    assert "storage" in {probe.component for probe in found}
+    assert all(probe.base.startswith("http://127.0.0.1:200") and probe.path.startswith("/") for probe in found)
 
 
 def test_who_did_what() -> None:

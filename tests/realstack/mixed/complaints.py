@@ -26,12 +26,15 @@ def complaints(lines: Sequence[str]) -> list[str]:
 
 
 def new_complaints(before: Mapping[str, Sequence[str]], after: Mapping[str, Sequence[str]]) -> list[str]:
-    """What components complain about in ``after`` and none of them did in ``before``; both are lines by component."""
-    known = {general for lines in before.values() for general in complaints(lines)}
+    """What each component complains about in ``after`` and did not in ``before``; both are lines by component.
+
+    What another component complained about excuses nobody: what the agent may say is not the manager's to say.
+    """
+    known = {name: set(complaints(lines)) for name, lines in before.items()}
     return [
         sentence
         for name, lines in sorted(after.items())
-        for sentence in some(f"{name}: {general}" for general in complaints(lines) if general not in known)
+        for sentence in some(f"{name}: {text}" for text in complaints(lines) if text not in known.get(name, ()))
     ]
 
 

@@ -14,7 +14,7 @@ from redis.exceptions import RedisError
 from rich.console import Console
 
 from tests.realstack.matrix.page import PAGE, write_section
-from tests.realstack.sessions import cases, restarted_cases
+from tests.realstack.sessions import cases, idle_case, restarted_cases
 from tests.realstack.sessions.cases import Case
 from tests.realstack.sessions.outcome import TITLES, Outcome, merged, read_outcomes, write_outcomes
 from tests.realstack.sessions.report import section, terminal_table
@@ -23,6 +23,7 @@ from tests.realstack.stack.settings import Stack, StackError, newest_releases, s
 
 CASES: Mapping[str, Case] = {
     **cases.CASES,
+    "idle": idle_case.idle,
     "redis": restarted_cases.bad_redis,
     "alone": restarted_cases.release_alone,
 }

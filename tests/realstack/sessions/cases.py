@@ -3,16 +3,13 @@
 
 """What sessions go through on a stack that runs: each case drives, looks, and says what came out."""
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from statistics import median
 
 from tests.realstack.matrix.observation import Observation, component_of
-from tests.realstack.matrix.reading import observe
 from tests.realstack.matrix.sentences import some
 from tests.realstack.sessions.coverage import Coverage
 from tests.realstack.sessions.driving import drive_and_observe, restart_of
-from tests.realstack.sessions.idle import noise_problems, spans_by_component
 from tests.realstack.sessions.judging import (
     CREATION,
     END,
@@ -31,9 +28,6 @@ from tests.realstack.stack.control import components, relaunch
 from tests.realstack.stack.settings import Stack
 
 _TOGETHER = 10
-_IDLE_SECONDS = 60
-# Exporters send every second; what the scenario before left behind has arrived after this.
-_SETTLED = 10
 # Sessions at once, and how often, until one of them is created by one worker and scheduled by the other.
 _SPLIT_COUNT = 4
 _SPLIT_ROUNDS = 4
@@ -84,20 +78,6 @@ def together(stack: Stack) -> Outcome:
         "least covered until TERMINATED": _least(_all_figures(made, seen, END)),
     }
     return Outcome(stack.release, TITLES["ten"], rows, problems)
-
-
-def idle(stack: Stack) -> Outcome:
-    """Nobody asks for anything, for a minute."""
-    time.sleep(_SETTLED)
-    start = time.time()
-    time.sleep(_IDLE_SECONDS)
-    end = time.time()
-    time.sleep(_SETTLED)
-    spans = observe(stack.desk_url, [], start, stack.directory / "log").spans
-    counted = spans_by_component(spans, int(start * 1e9), int(end * 1e9))
-    text = ", ".join(f"{name} {number}" for name, number in counted.items())
-    rows = {"spans in a minute": f"{sum(counted.values())}" + (f" ({text})" if text else "")}
-    return Outcome(stack.release, TITLES["idle"], rows, noise_problems(counted, end - start))
 
 
 def killed(stack: Stack) -> Outcome:
@@ -168,7 +148,6 @@ Case = Callable[[Stack], Outcome]
 CASES: Mapping[str, Case] = {
     "one": one_session,
     "ten": together,
-    "idle": idle,
     "killed": killed,
     "workers": two_workers,
 }

@@ -11,6 +11,7 @@ from otel_backendai.desk.model import Span
 from tests.realstack.matrix.reading import log_lines
 from tests.realstack.sessions.alone import read_sink, share_alone
 from tests.realstack.sessions.driving import drive, drive_and_observe
+from tests.realstack.sessions.idle_case import OWN_TRACING
 from tests.realstack.sessions.judging import CREATION, figures_of, trace_problems
 from tests.realstack.sessions.keyed_redis import DELAY, KeyedRedis, keyed_redis
 from tests.realstack.sessions.made import Made
@@ -23,8 +24,6 @@ from tests.realstack.stack.settings import Stack, StackError
 _PORT_REDIS, _PORT_HIDDEN = 1, 19
 _COUNT = "3"
 _ROUNDS = 3
-# Backend.AI's own tracing, to the gRPC port of the sink.
-_OTEL = {"REALSTACK_OTEL": "1", "REALSTACK_SINK": "1"}
 _EXPORTED = 10
 
 
@@ -84,7 +83,7 @@ def _times(made: list[Made]) -> str:
 
 def release_alone(stack: Stack) -> Outcome:
     """The release without the plugin, with all of its own tracing on."""
-    relaunch(stack, [], _OTEL)
+    relaunch(stack, [], OWN_TRACING)
     row, case = "covered by the release alone", TITLES["alone"]
     if "[otel]" not in (stack.directory / "conf" / "manager.toml").read_text():
         return Outcome(stack.release, case, {row: "no tracing of its own"})

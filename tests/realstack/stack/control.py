@@ -23,7 +23,17 @@ def start(stack: Stack) -> None:
     """Build the wheel, install it beside the release, and start everything that does not run yet.
 
     Raises:
-        StackError: Something is missing or does not start, or the plugin would change a package of the release.
+        StackError: As :func:`install`, or a component does not start.
+    """
+    install(stack)
+    resume(stack)
+
+
+def install(stack: Stack) -> None:
+    """Build the wheel and install it beside the release; nothing is started.
+
+    Raises:
+        StackError: Something is missing, or the plugin would change a package of the release.
     """
     stack.directory.mkdir(parents=True, exist_ok=True)
     plugin = write_requirements(stack)
@@ -31,16 +41,19 @@ def start(stack: Stack) -> None:
     if changed := changed_versions(stack, plugin):
         raise StackError(f"the plugin changes packages of {stack.release}: {'; '.join(changed)}")
     sys.stdout.write(f"The wheel changes no package of {stack.release}.\n")
-    _script("up.sh", stack=stack, more=_environment(stack), timeout=_START_TIMEOUT)
 
 
-def resume(stack: Stack) -> None:
-    """Start again what does not run of a stack that was started, as it is installed.
+def resume(stack: Stack, more: Mapping[str, str] | None = None) -> None:
+    """Start what does not run of a stack that is installed.
+
+    Args:
+        stack: What :func:`install` has installed.
+        more: Further variables for ``up.sh``, also in the place of ours.
 
     Raises:
         StackError: A component does not start.
     """
-    _script("up.sh", stack=stack, more=_environment(stack), timeout=_START_TIMEOUT)
+    _script("up.sh", stack=stack, more=_environment(stack) | dict(more or {}), timeout=_START_TIMEOUT)
 
 
 def relaunch(stack: Stack, plugged: Collection[str], more: Mapping[str, str] | None = None) -> None:

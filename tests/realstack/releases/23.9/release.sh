@@ -229,10 +229,10 @@ agent_ready() {
 
 release_start() {
     # No component of Backend.AI: the plugin would leave its set-up to OpenTelemetry's own, for which nothing exports here.
-    LAUNCH_PREFIX_WSPROXY='' component wsproxy python "$FAMILY_DIR/standin_wsproxy.py" "$PORT_WSPROXY"
-    component storage python -m ai.backend.cli storage start-server -f "$CONF/storage-proxy.toml"
-    component manager python -m ai.backend.cli mgr start-server -f "$CONF/manager.toml"
-    component agent python -m ai.backend.cli ag start-server -f "$CONF/agent.toml"
+    LAUNCH_PREFIX_WSPROXY='' component wsproxy env -u OTEL_BACKENDAI_ACTIVATE python "$FAMILY_DIR/standin_wsproxy.py" "$PORT_WSPROXY"
+    server storage storage ai.backend.storage.server -f "$CONF/storage-proxy.toml"
+    server manager mgr ai.backend.manager.server -f "$CONF/manager.toml"
+    server agent ag ai.backend.agent.server -f "$CONF/agent.toml"
 
     wait_for 60 "storage-proxy" storage curl -sS -m 2 -o /dev/null "http://127.0.0.1:$PORT_STORAGE_MANAGER/"
     say "storage-proxy answers"
@@ -240,6 +240,10 @@ release_start() {
     say "manager answers"
     wait_for 90 "agent registration" agent agent_ready
     say "agent is ALIVE"
+}
+
+release_probes() {
+    echo "storage $PORT_STORAGE_MANAGER /status"
 }
 
 release_client_env() {

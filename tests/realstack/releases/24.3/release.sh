@@ -314,11 +314,11 @@ EOT
 agent_ready() { [ "$(sql -d backend -c "select status from agents where id = 'i-realstack-agent'")" = ALIVE ]; }
 
 release_start() {
-    component storage python -m ai.backend.cli storage start-server -f "$CONF/storage-proxy.toml"
-    component manager python -m ai.backend.cli mgr start-server -f "$CONF/manager.toml"
-    component agent python -m ai.backend.cli ag start-server -f "$CONF/agent.toml"
-    component wsproxy python -m ai.backend.cli wsproxy start-server -f "$CONF/wsproxy.toml"
-    component webserver python -m ai.backend.cli web start-server -f "$CONF/webserver.toml"
+    server storage storage ai.backend.storage.server -f "$CONF/storage-proxy.toml"
+    server manager mgr ai.backend.manager.server -f "$CONF/manager.toml"
+    server agent ag ai.backend.agent.server -f "$CONF/agent.toml"
+    server wsproxy wsproxy ai.backend.wsproxy.server -f "$CONF/wsproxy.toml"
+    server webserver web ai.backend.web.server -f "$CONF/webserver.toml"
 
     wait_for 90 "storage-proxy" storage curl -sS -m 2 -o /dev/null "http://127.0.0.1:$PORT_STORAGE_MANAGER/"
     say "storage-proxy answers"
@@ -329,6 +329,13 @@ release_start() {
     say "webserver and wsproxy answer"
     wait_for 90 "agent registration" agent agent_ready
     say "agent is ALIVE"
+}
+
+release_probes() {
+    cat <<EOT
+storage $PORT_STORAGE_MANAGER /status
+wsproxy $PORT_WSPROXY /status
+EOT
 }
 
 release_client_env() {

@@ -403,17 +403,17 @@ worker_ready() { [ "$(sql -d appproxy -c "select status from workers where autho
 release_start() {
     # The manager sees the agents which come after it at once, but those which
     # came before only with their next heartbeat.
-    component storage python -m ai.backend.cli storage start-server -f "$CONF/storage-proxy.toml"
-    component manager python -m ai.backend.cli mgr start-server -f "$CONF/manager.toml"
-    component agent python -m ai.backend.cli ag start-server -f "$CONF/agent.toml"
-    component proxy-coordinator python -m ai.backend.cli app-proxy-coordinator start-server -f "$CONF/coordinator.toml"
-    component webserver python -m ai.backend.cli web start-server -f "$CONF/webserver.toml"
+    server storage storage ai.backend.storage.server -f "$CONF/storage-proxy.toml"
+    server manager mgr ai.backend.manager.server -f "$CONF/manager.toml"
+    server agent ag ai.backend.agent.server -f "$CONF/agent.toml"
+    server proxy-coordinator app-proxy-coordinator ai.backend.appproxy.coordinator.server -f "$CONF/coordinator.toml"
+    server webserver web ai.backend.web.server -f "$CONF/webserver.toml"
 
     wait_for 90 "storage-proxy" storage curl -sS -m 2 -o /dev/null "http://127.0.0.1:$PORT_STORAGE_MANAGER/"
     say "storage-proxy answers"
     wait_for 120 "app proxy coordinator" proxy-coordinator http_ok "http://127.0.0.1:$PORT_PROXY_COORDINATOR/status"
     # registers itself with the coordinator, once, at start
-    component proxy-worker python -m ai.backend.cli app-proxy-worker start-server -f "$CONF/appworker.toml"
+    server proxy-worker app-proxy-worker ai.backend.appproxy.worker.server -f "$CONF/appworker.toml"
     wait_for 120 "manager API" manager http_ok "http://127.0.0.1:$PORT_MANAGER/"
     say "manager answers"
     wait_for 90 "webserver" webserver http_ok "http://127.0.0.1:$PORT_WEBSERVER/config.toml"
@@ -421,6 +421,18 @@ release_start() {
     say "webserver and app proxy answer"
     wait_for 90 "agent registration" agent agent_ready
     say "agent is ALIVE"
+}
+
+release_probes() {
+    cat <<EOT
+manager $PORT_MANAGER_INTERNAL /metrics /metrics/service_discovery
+agent $PORT_AGENT_INTERNAL /health /metrics
+storage $PORT_STORAGE_MANAGER /health /status
+storage $PORT_STORAGE_INTERNAL /metrics
+proxy-coordinator $PORT_PROXY_COORDINATOR /health /status /metrics
+proxy-worker $PORT_PROXY_WORKER /health /status /metrics
+webserver $PORT_WEBSERVER /health
+EOT
 }
 
 release_client_env() {

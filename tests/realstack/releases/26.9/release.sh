@@ -478,14 +478,14 @@ agent_ready() { [ "$(sql -d backend -c "select status from agents where id = 'i-
 worker_ready() { [ "$(sql -d appproxy -c "select status from workers where authority = 'worker-1'")" = ALIVE ]; }
 
 release_start() {
-    component proxy-coordinator python -m ai.backend.cli app-proxy-coordinator start-server -f "$CONF/proxy-coordinator.toml"
-    component storage python -m ai.backend.cli storage start-server -f "$CONF/storage-proxy.toml"
-    component manager python -m ai.backend.cli mgr start-server -f "$CONF/manager.toml"
-    component agent python -m ai.backend.cli ag start-server -f "$CONF/agent.toml"
-    component webserver python -m ai.backend.cli web start-server -f "$CONF/webserver.conf"
+    server proxy-coordinator app-proxy-coordinator ai.backend.appproxy.coordinator.server -f "$CONF/proxy-coordinator.toml"
+    server storage storage ai.backend.storage.server -f "$CONF/storage-proxy.toml"
+    server manager mgr ai.backend.manager.server -f "$CONF/manager.toml"
+    server agent ag ai.backend.agent.server -f "$CONF/agent.toml"
+    server webserver web ai.backend.web.server -f "$CONF/webserver.conf"
     wait_for 90 "app-proxy coordinator" proxy-coordinator http_ok "http://127.0.0.1:$PORT_PROXY_COORDINATOR/status"
     # the worker gives up when it cannot register at the coordinator
-    component proxy-worker python -m ai.backend.cli app-proxy-worker start-server -f "$CONF/proxy-worker.toml"
+    server proxy-worker app-proxy-worker ai.backend.appproxy.worker.server -f "$CONF/proxy-worker.toml"
 
     wait_for 90 "storage-proxy" storage curl -sS -m 2 -o /dev/null "http://127.0.0.1:$PORT_STORAGE_MANAGER/"
     wait_for 120 "manager API" manager http_ok "http://127.0.0.1:$PORT_MANAGER/"
@@ -494,6 +494,19 @@ release_start() {
     wait_for 90 "agent registration" agent agent_ready
     wait_for 90 "app-proxy worker registration" proxy-worker worker_ready
     say "agent and app-proxy worker are ALIVE, web server answers"
+}
+
+release_probes() {
+    cat <<EOT
+manager $PORT_MANAGER /health /health/livez /health/readyz
+manager $PORT_MANAGER_INTERNAL /health/livez /health/readyz /metrics /metrics/service_discovery
+agent $PORT_AGENT_INTERNAL /health /livez /readyz /metrics
+storage $PORT_STORAGE_MANAGER /health /livez /readyz /status
+storage $PORT_STORAGE_INTERNAL /health /livez /readyz /metrics
+proxy-coordinator $PORT_PROXY_COORDINATOR /health /health/livez /health/readyz /status /metrics
+proxy-worker $PORT_PROXY_WORKER /livez /readyz /health/livez /health/readyz /status /metrics
+webserver $PORT_WEBSERVER /health /livez /readyz
+EOT
 }
 
 release_client_env() {
