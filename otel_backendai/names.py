@@ -36,11 +36,14 @@ EVENT_RETRY_COUNT: Final = "_retry_count"
 # What is kept for deferred work, in Redis under this key and a session's ID: a JSON object with the request ID, the
 # W3C trace fields and the time of the request in seconds since the epoch.
 SESSION_KEY_PREFIX: Final = "otel-backendai.session."
+# A manager tells its other processes on this channel, as ID, blank and object: a scheduler acts before it would ask.
+SESSION_CHANNEL: Final = "otel-backendai.sessions"
 # The same for who comes back with a token: under this key and the token's SHA-256 in hexadecimal digits; and told on
 # this channel, as digest, blank and object, to the processes that tokens are brought to.
 TOKEN_KEY_PREFIX: Final = "otel-backendai.token."  # noqa: S105  # no token
 TOKEN_CHANNEL: Final = "otel-backendai.tokens"  # noqa: S105  # ditto
 KEPT_TIME: Final = "time"
+KEPT_STATUS: Final = "session_status"
 # The same, in Backend.AI's own record of a background task that another process may have to run again.
 TASK_FIELD: Final = "otel"
 

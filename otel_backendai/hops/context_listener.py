@@ -22,6 +22,8 @@ _logger = logging.getLogger(__name__)
 
 # Seconds after which a listener that is not wanted any more has seen that.
 WAKE = 5.0
+# Seconds of silence after which Redis has to show that it is there: a peer that vanished says nothing for ever.
+SILENCE = 15.0
 # Seconds that whoever asks what has arrived gives the thread to hear it.
 CATCH_UP = 0.002
 THREAD_NAME = "otel-backendai-listener"
@@ -101,8 +103,15 @@ class ContextListener:
             subscription.subscribe(self._channel)
             self._connection = subscription.connection
             try:
+                heard_at, is_asked = time.monotonic(), False
                 while self._is_wanted():
-                    has_arrived(self._connection, WAKE)
+                    if has_arrived(self._connection, WAKE):
+                        heard_at, is_asked = time.monotonic(), False
+                    elif time.monotonic() - heard_at > SILENCE:
+                        if is_asked:
+                            raise TimeoutError
+                        subscription.ping()
+                        heard_at, is_asked = time.monotonic(), True
                     self._is_hearing = True
                     self._hear(subscription)
                     self._is_hearing = False

@@ -95,8 +95,10 @@ class ContextStore:
                 return False
             self._orders.put(order)
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name=THREAD_NAME, daemon=True)
-                self._thread.start()
+                thread = threading.Thread(target=self._run, name=THREAD_NAME, daemon=True)
+                # It may fail where a process has too many: the next order tries again.
+                thread.start()
+                self._thread = thread
         return True
 
     def _run(self) -> None:

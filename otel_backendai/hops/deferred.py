@@ -18,10 +18,12 @@ from opentelemetry.trace import INVALID_SPAN, Link, SpanKind, get_current_span, 
 from opentelemetry.util.types import AttributeValue
 
 from otel_backendai.guard import Guard
+from otel_backendai.hops.context_listener import ContextListener
+from otel_backendai.hops.context_store import Connect, ContextStore
 from otel_backendai.hops.kept_contexts import Kept, KeptContexts, configured_limit, configured_ttl
 from otel_backendai.hops.quiet_span import is_quiet, woken
 from otel_backendai.hops.span_scope import SpanScope
-from otel_backendai.names import ATTRIBUTE_ROUTE_ID, ATTRIBUTE_SESSION_ID, SESSION_KEY_PREFIX
+from otel_backendai.names import ATTRIBUTE_ROUTE_ID, ATTRIBUTE_SESSION_ID, SESSION_CHANNEL, SESSION_KEY_PREFIX
 from otel_backendai.patching import Hop
 from otel_backendai.request_id import is_acceptable
 
@@ -33,7 +35,7 @@ MAX_AGE_OF_CHILD: Final = 3600.0
 _SHARED = create_key("otel-backendai-shared-work")
 _KEEP = Guard("deferred: keep")
 
-sessions = KeptContexts(SESSION_KEY_PREFIX, configured_limit(), configured_ttl())
+sessions = KeptContexts(SESSION_KEY_PREFIX, configured_limit(), configured_ttl(), SESSION_CHANNEL)
 
 
 def remember(session: object, status: str | None = None) -> None:
@@ -41,6 +43,28 @@ def remember(session: object, status: str | None = None) -> None:
     with _KEEP:
         if HOP.active and is_acceptable(session):
             sessions.remember(session, woken(context_api.get_current()), status)
+
+
+def use_store(connect: Connect, store: ContextStore, *, listen: bool) -> None:
+    """Keep sessions in Redis as well.
+
+    Args:
+        connect: Makes a redis-py client for a listener.
+        store: Where they are left.
+        listen: Whether this process acts on sessions that others make or end, before it would ask about them.
+    """
+    sessions.store = store
+    if listen:
+        sessions.listener = sessions.listener or ContextListener(connect, SESSION_CHANNEL, heard, lambda: HOP.active)
+        sessions.listener.start()
+
+
+def heard(message: object) -> None:
+    """Keep what another process has told about a session; what is later than what is known is a later request's."""
+    text = message.decode("ascii", "replace") if isinstance(message, bytes) else ""
+    session, _, value = text.partition(" ")
+    if is_acceptable(session):
+        sessions.learn(session, value, told=True)
 
 
 def with_shared_work(context: Context) -> Context:

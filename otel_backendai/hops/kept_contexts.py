@@ -20,7 +20,7 @@ from otel_backendai.hops.context_listener import ContextListener
 from otel_backendai.hops.context_store import ContextStore
 from otel_backendai.hops.recent import Recent
 from otel_backendai.names import SETTING_SESSION_LIMIT, SETTING_SESSION_STORE, SETTING_SESSION_TTL
-from otel_backendai.propagators.kept_value import parse_kept_value, render_kept_value
+from otel_backendai.propagators.kept_value import parse_kept_status, parse_kept_value, render_kept_value
 
 # How many of a kind a process remembers, and how long Redis does, in seconds.
 DEFAULT_LIMIT: Final = 10_000
@@ -50,6 +50,7 @@ class _Asked:
 
     at: float
     times: int = 1
+    is_open: bool = False
     waiting: list[Callable[[Kept], None]] = field(default_factory=list)
 
 
@@ -108,16 +109,17 @@ class KeptContexts:
             status: Of a session, what it is in from now on; ``None`` leaves what was known.
         """
         now = time.time()
-        value = render_kept_value(context, now)
-        parsed = parse_kept_value(value)
-        if value is None or parsed is None:
-            return
         with self._lock:
             before = self._kept.get(identifier)
             if status is None and before is not None:
-                kept = Kept(parsed[0], now, before.status, before.since)
+                kept = Kept(Context(), now, before.status, before.since)
             else:
-                kept = Kept(parsed[0], now, status, now)
+                kept = Kept(Context(), now, status, now)
+            value = render_kept_value(context, now, kept.status)
+            parsed = parse_kept_value(value)
+            if value is None or parsed is None:
+                return
+            kept.context, kept.at = parsed
             self._kept.put(identifier, kept)
         if self.store is not None:
             # Who listens is in a hurry; who reads comes later.
@@ -153,12 +155,13 @@ class KeptContexts:
         else:
             self._ask(identifier, act)
 
-    def learn(self, identifier: str, value: object) -> Kept | None:
-        """Keep what another process has written, unless this one knows better.
+    def learn(self, identifier: str, value: object, *, told: bool = False) -> Kept | None:
+        """Keep what another process has written, unless this one knows something later.
 
         Args:
             identifier: The thing's ID.
             value: Of the store; what is not well-formed is as nothing.
+            told: Whether it is being told just now, so that its status is true.
 
         Returns:
             What is kept now, if anything.
@@ -166,10 +169,20 @@ class KeptContexts:
         parsed = parse_kept_value(value)
         with self._lock:
             kept = self._kept.get(identifier)
-            if kept is None and parsed is not None:
-                kept = Kept(*parsed)
+            if parsed is not None and (kept is None or parsed[1] > kept.at):
+                context, at = parsed
+                status = parse_kept_status(value) if told else None
+                if kept is None or (status is not None and status != kept.status):
+                    kept = Kept(context, at, status, at)
+                else:
+                    # A later request about a thing whose status is known here.
+                    kept = Kept(context, at, kept.status, kept.since)
                 self._kept.put(identifier, kept)
-            return kept
+            waiting = self._taken_waiting(identifier) if kept is not None else []
+        for act in waiting:
+            if kept is not None:
+                act(kept)
+        return kept
 
     def _ask(self, identifier: str, act: Callable[[Kept], None] | None = None) -> None:
         store, now = self.store, time.monotonic()
@@ -183,8 +196,10 @@ class KeptContexts:
                 self._asked.put(identifier, asked)
             elif asked.times == 1 and now - asked.at > _ASK_AGAIN:
                 is_due, asked.times = True, 2
-            if act is not None and len(asked.waiting) < _MAX_WAITING:
+            # Only while an answer is to come: what waits for none would be kept for nothing.
+            if act is not None and (is_due or asked.is_open) and len(asked.waiting) < _MAX_WAITING:
                 asked.waiting.append(act)
+            asked.is_open = asked.is_open or is_due
         if is_due and not store.read(self._prefix + identifier, lambda value: self._answer(identifier, value)):
             with self._lock:
                 # Not asked: the next one may, and nobody waits for an answer.
@@ -192,12 +207,13 @@ class KeptContexts:
 
     def _answer(self, identifier: str, value: object) -> None:
         with _ANSWER:
-            kept = self.learn(identifier, value)
-            with self._lock:
-                asked = self._asked.get(identifier)
-                waiting = list(asked.waiting) if asked is not None else []
-                if asked is not None:
-                    asked.waiting.clear()
-            for act in waiting:
-                if kept is not None:
-                    act(kept)
+            if self.learn(identifier, value) is None:
+                with self._lock:
+                    self._taken_waiting(identifier)
+
+    def _taken_waiting(self, identifier: str) -> list[Callable[[Kept], None]]:
+        asked = self._asked.get(identifier)
+        if asked is None:
+            return []
+        asked.is_open, waiting, asked.waiting = False, asked.waiting, []
+        return waiting

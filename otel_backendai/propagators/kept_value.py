@@ -8,31 +8,35 @@ request ID only: what an application put beside it is not ours to store.
 """
 
 import json
-import math
+import time
 from collections.abc import Mapping
 
 from opentelemetry.context import Context
 from opentelemetry.trace import get_current_span
 
 from otel_backendai import request_id
-from otel_backendai.names import BAGGAGE, KEPT_TIME, REQUEST_ID
+from otel_backendai.names import BAGGAGE, KEPT_STATUS, KEPT_TIME, REQUEST_ID
 from otel_backendai.propagators import w3c
 
 # A trace state has 512 characters at the most that must be carried, a request ID 128.
 MAX_VALUE_LENGTH = 2048
+# Seconds that the clocks of two nodes may differ.
+_CLOCK_SKEW = 300.0
 
 
-def render_kept_value(context: Context, at: float) -> str | None:
+def render_kept_value(context: Context, at: float, status: str | None = None) -> str | None:
     """Return the text to keep; ``None`` when ``context`` has no request ID and no trace.
 
     Args:
         context: That of the request.
         at: When the request was made, seconds since the epoch.
+        status: Of a session, what it is in since then.
     """
     carried = {name: value for name, value in w3c.carried_from(context).items() if name != BAGGAGE}
     if not carried:
         return None
-    text = json.dumps({**carried, KEPT_TIME: round(at, 6)}, separators=(",", ":"))
+    own = {KEPT_TIME: round(at, 6)} if status is None else {KEPT_TIME: round(at, 6), KEPT_STATUS: status}
+    text = json.dumps({**carried, **own}, separators=(",", ":"))
     return text if len(text) <= MAX_VALUE_LENGTH else None
 
 
@@ -44,7 +48,9 @@ def parse_kept_value(value: object) -> tuple[Context, float] | None:
     """
     carrier = _parse(value)
     at = carrier.get(KEPT_TIME)
-    if not isinstance(at, int | float) or isinstance(at, bool) or not math.isfinite(at) or at < 0:
+    # Compared before anything is made of it: an integer may have hundreds of digits. What is later than now would be a
+    # span that ends before it begins.
+    if not isinstance(at, int | float) or isinstance(at, bool) or not 0 <= at <= time.time() + _CLOCK_SKEW:
         return None
     found = w3c.extract(({name: carrier[name] for name in carrier if name != BAGGAGE},), Context())
     identifier = carrier.get(REQUEST_ID)
@@ -52,6 +58,13 @@ def parse_kept_value(value: object) -> tuple[Context, float] | None:
         return request_id.bind(identifier, found), float(at)
     has_trace = get_current_span(found).get_span_context().is_valid
     return (found, float(at)) if identifier is None and has_trace else None
+
+
+def parse_kept_status(value: object) -> str | None:
+    """Return the status that :func:`render_kept_value` was given; ``None`` when there is none that is well-formed."""
+    status = _parse(value).get(KEPT_STATUS)
+    is_well_formed = isinstance(status, str) and status.isascii() and status.isidentifier() and len(status) <= 32
+    return str(status) if is_well_formed else None
 
 
 def _parse(value: object) -> Mapping[object, object]:

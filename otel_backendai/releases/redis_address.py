@@ -73,13 +73,15 @@ def _learn(read: Callable[[str], Any], database: object) -> None:
     if database != _DATABASE or not is_store_wanted():
         return
     settings = {name: read(name) for name in ("addr", "sentinel", "service_name", "password", "use_tls")}
-    settings["sentinel_password"] = read("sentinel_password") or settings["password"]
+    own = read("sentinel_password")
+    # An empty one is one: of sentinels that ask for none.
+    settings["sentinel_password"] = settings["password"] if own is None else own
     settings["unverified"] = read("tls_skip_verify")
     connect = functools.partial(_client, settings)
-    if deferred.sessions.store is None:
-        deferred.sessions.store = ContextStore(connect)
+    store = deferred.sessions.store or ContextStore(connect)
     # Also when it is known: this process may be a fork of the one that learnt it.
-    tokens.use_store(connect, deferred.sessions.store, listen=component() in TOKEN_COMPONENTS)
+    deferred.use_store(connect, store, listen=component() == "manager")
+    tokens.use_store(connect, store, listen=component() in TOKEN_COMPONENTS)
 
 
 def _client(settings: dict[str, Any]) -> Any:

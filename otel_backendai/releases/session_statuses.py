@@ -50,6 +50,9 @@ TERMINATING = "TERMINATING"
 # A session stays here for hours: no span of a trace. Its end is what a later request, or its own end, starts with.
 _LASTING = frozenset({"RUNNING", "TERMINATED", "CANCELLED", "ERROR"})
 
+# With what a request ends a session; by force at once.
+_ENDING = frozenset({TERMINATING, "TERMINATED", "CANCELLED"})
+
 _ON_THE_WAY = frozenset({"SCHEDULED", "PREPARING", "PULLING", "PREPARED", "CREATING", "RUNNING"})
 _PULLING = "PULLING"
 
@@ -96,11 +99,11 @@ def changed(session: object, status: str, reason: object = None) -> None:
             return
         context = context_api.get_current()
         adopted = None if deferred.is_anyones(context) else request_id.read(context)
-        if adopted is not None and status != TERMINATING:
+        if adopted is not None and status not in _ENDING:
             _adopt(text, status, adopted)
         # The time that a later request puts an end to is not that request's.
         _change(text, status, time.time(), reason, ends=True)
-        if adopted is not None and status == TERMINATING:
+        if adopted is not None and status in _ENDING:
             _adopt(text, status, adopted)
 
 
@@ -130,7 +133,7 @@ def _status(name: str, event: Any) -> str | None:
 
 def _adopt(session: str, status: str, current: str | None) -> None:
     """What a request does with a session is that request's: creation at first, its end by another one later on."""
-    if status not in (PENDING, TERMINATING):
+    if status != PENDING and status not in _ENDING:
         return
     kept = deferred.sessions.find(session)
     if kept is None or request_id.read(kept.context) != current:

@@ -21,6 +21,7 @@ from otel_backendai.hops.event_spans import producer_scope
 from otel_backendai.hops.kept_contexts import KeptContexts
 from otel_backendai.hops.span_scope import SpanScope
 from otel_backendai.names import ATTRIBUTE_REQUEST_ID, ATTRIBUTE_SESSION_ID, SESSION_KEY_PREFIX
+from otel_backendai.propagators.kept_value import render_kept_value
 from otel_backendai.releases import session_statuses
 from tests.conftest import Telemetry
 
@@ -158,3 +159,63 @@ def test_switched_off(telemetry: Telemetry) -> None:
     deferred.HOP.uninstall()
     session = created("request-1")
     assert deferred.sessions.find(session) is None
+
+
+def test_the_later_request_is_heard_of(telemetry: Telemetry) -> None:
+    """A scheduler in another process than the one that was asked to end a session ends it for who asked."""
+    created, ended = (request_id.bind(name, Context()) for name in ("create", "destroy"))
+    deferred.sessions.remember("a", created, "RUNNING")
+    now = time.time()
+    for context, at in ((ended, now + 1), (created, now - 1), (created, now + 0.5)):
+        deferred.heard(f"a {render_kept_value(context, at, 'TERMINATING')}".encode())
+        kept = deferred.sessions.known("a")
+        assert kept is not None
+        assert request_id.read(kept.context) == "destroy"
+        assert kept.status == "TERMINATING"
+
+
+def test_a_status_is_believed_while_it_is_told(telemetry: Telemetry) -> None:
+    """What is read in the store has been true once; since when the thing is in another status nobody has written."""
+    context = request_id.bind("create", Context())
+    value = render_kept_value(context, time.time(), "PENDING")
+    assert deferred.sessions.learn("read", value) is not None
+    deferred.heard(f"told {value}".encode())
+    statuses = [kept.status for name in ("read", "told") if (kept := deferred.sessions.known(name)) is not None]
+    assert statuses == [None, "PENDING"]
+
+
+@pytest.mark.parametrize("message", [None, 5, b"", b"a", b"a {}", b"a b c", b"\xff {}", b"../x {}"])
+def test_what_is_told_about_sessions_is_checked(message: object, telemetry: Telemetry) -> None:
+    """Anyone who may write to Redis may have told it."""
+    deferred.heard(message)
+    assert deferred.sessions.known("a") is None
+
+
+def test_a_forced_end_is_the_requests_that_forced_it(telemetry: Telemetry) -> None:
+    """26.4 and later tell of TERMINATED only; what is cleaned up after it is not the creation's."""
+    deferred.sessions.remember("a", request_id.bind("create", Context()), "PREPARING")
+    with bind_request_id("destroy"):
+        session_statuses.changed("a", "TERMINATED")
+    kept = deferred.sessions.known("a")
+    assert kept is not None
+    assert request_id.read(kept.context) == "destroy"
+    (span,) = telemetry.spans
+    assert (span.name, (span.attributes or {})[ATTRIBUTE_REQUEST_ID]) == ("session PREPARING", "create")
+
+
+def test_who_waits_for_no_answer_is_not_kept(telemetry: Telemetry) -> None:
+    """Once an answer has come nobody is kept waiting for another one that will not come."""
+    known = KeptContexts(SESSION_KEY_PREFIX, 100, 60)
+    known.store = ContextStore(fakeredis.FakeRedis)
+    acted: list[str] = []
+    known.when_found("a", lambda _: acted.append("first"))
+    deadline = time.monotonic() + 10
+    while known._asked.get("a").is_open:  # type: ignore[union-attr]  # asked right above
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    for _ in range(5):
+        known.when_found("a", lambda _: acted.append("later"))
+    assert known._asked.get("a").waiting == []  # type: ignore[union-attr]  # ditto
+    known.remember("a", request_id.bind("request-1", Context()))
+    known.when_found("a", lambda _: acted.append("known"))
+    assert acted == ["known"]

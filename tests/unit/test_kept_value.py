@@ -4,6 +4,7 @@
 """What is kept with a session: read only when it is well-formed, and with nothing of an application's baggage."""
 
 import json
+import time
 
 import pytest
 from hypothesis import given
@@ -13,7 +14,12 @@ from opentelemetry.context import Context
 from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, get_current_span, set_span_in_context
 
 from otel_backendai import request_id
-from otel_backendai.propagators.kept_value import MAX_VALUE_LENGTH, parse_kept_value, render_kept_value
+from otel_backendai.propagators.kept_value import (
+    MAX_VALUE_LENGTH,
+    parse_kept_status,
+    parse_kept_value,
+    render_kept_value,
+)
 
 PARENT = SpanContext(0x0AF7651916CD43DD8448EB211C80319C, 0xB7AD6B7169203331, False, TraceFlags(1))
 CONTEXT = set_span_in_context(NonRecordingSpan(PARENT), request_id.bind("request-1", Context()))
@@ -79,3 +85,21 @@ def test_only_what_is_well_formed_is_believed(value: object) -> None:
 def test_nothing_raises(value: object) -> None:
     """Whatever is found there, no exception comes of it."""
     assert parse_kept_value(value) is None
+
+
+@pytest.mark.parametrize("at", [-1, 10**400, 1e26, time.time() + 36_000, True, "1", None])
+def test_a_time_that_cannot_be_is_not_believed(at: object) -> None:
+    """Of a span that it would begin: not before the epoch, not after now but for the clocks of other nodes."""
+    assert parse_kept_value(f'{{"request_id": "req-1", "time": {json.dumps(at)}}}') is None
+    assert parse_kept_value(json.dumps({"request_id": "req-1", "time": time.time() + 60})) is not None
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [("PENDING", "PENDING"), ("", None), ("A B", None), (5, None), ("X" * 33, None), ("\u00e9", None)],
+)
+def test_a_status_is_one_word(status: object, expected: str | None) -> None:
+    """Anything else is none."""
+    assert parse_kept_status(json.dumps({"request_id": "req-1", "time": 1, "session_status": status})) == expected
+    assert parse_kept_status(render_kept_value(CONTEXT, 1.0, "PENDING")) == "PENDING"
+    assert parse_kept_status(render_kept_value(CONTEXT, 1.0)) is None

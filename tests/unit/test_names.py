@@ -99,5 +99,8 @@ def test_the_launcher_knows_the_settings_of_an_operator() -> None:
         names.SETTING_FLUSH_TIMEOUT,
         names.SETTING_LOG_TEXT,
         names.SETTING_UPSTREAM_SPANS,
+        names.SETTING_SESSION_STORE,
+        names.SETTING_SESSION_TTL,
+        names.SETTING_SESSION_LIMIT,
     }
     assert all(getattr(environment_variables, flag) == flag for flag in flags)
