@@ -4,7 +4,8 @@
 """The agent's lifecycle queue: what is put there by a request is handled in the context of that request.
 
 A task that lives as long as the agent takes the events out, writes a line about each, and starts a handler for it in
-its own context; without this adapter those lines and every KernelTerminated event of Backend.AI are nobody's.
+its own context; without this adapter those lines and every KernelTerminated event of Backend.AI are nobody's. What
+the daemon of containers reports by itself (started, died) is of the request that did something with that session last.
 """
 
 import functools
@@ -16,12 +17,17 @@ from typing import Any
 import wrapt
 from opentelemetry import context as context_api
 from opentelemetry.context import Context
+from opentelemetry.trace import get_current_span
 
+from otel_backendai import request_id
 from otel_backendai.guard import Guard
+from otel_backendai.hops import deferred
 from otel_backendai.hops.background import HOP, function_name, run_scope
 from otel_backendai.hops.quiet_span import woken
+from otel_backendai.hops.recent import Recent
 from otel_backendai.hops.span_scope import SpanScope
 from otel_backendai.names import ATTRIBUTE_KERNEL_ID, ATTRIBUTE_SESSION_ID
+from otel_backendai.releases.entities import entity_text
 
 _KEEP = Guard("lifecycle: keep the context")
 _FIND = Guard("lifecycle: find the context")
@@ -29,6 +35,9 @@ _FOLLOW = Guard("lifecycle: follow the queue")
 
 # An agent has a few hundred kernels at the most, each with one or two events on their way.
 MAX_KEPT = 10_000
+
+# What requests have done with sessions here: a destroyed container's end is often reported by the daemon first.
+_last_requests: Recent[str, Context] = Recent(MAX_KEPT)
 
 # By id(), because the events have slots and no hash; the weak reference takes the entry away with its event.
 _kept: dict[int, tuple[weakref.ref[Any], Context]] = {}
@@ -48,10 +57,26 @@ def _wrap_init(original: Callable[..., None]) -> Callable[..., Any]:
 
 
 def _keep(event: Any, context: Context) -> None:
+    session = entity_text(event.session_id)
+    if session is not None:
+        if not _is_nobodys(context):
+            _last_requests.put(session, context)
+        else:
+            context = _last_requests.get(session) or _context_of_session(session) or context
     if len(_kept) >= MAX_KEPT:
         return
     key = id(event)
     _kept[key] = weakref.ref(event, lambda gone: _forget(key, gone)), context
+
+
+def _is_nobodys(context: Context) -> bool:
+    return request_id.read(context) is None and not get_current_span(context).get_span_context().is_valid
+
+
+def _context_of_session(session: str) -> Context | None:
+    kept = deferred.sessions.find(session)
+    # An hour after its request a session's work begins traces of its own.
+    return None if kept is None else deferred.context_of(kept)[0]
 
 
 def _forget(key: int, gone: weakref.ref[Any]) -> None:

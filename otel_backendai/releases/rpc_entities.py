@@ -10,6 +10,7 @@ about all kernels of an agent (`sync_kernel_registry`, `purge_containers`), whic
 
 from collections.abc import Mapping, Sequence
 
+from otel_backendai.hops import deferred
 from otel_backendai.names import ATTRIBUTE_KERNEL_ID, ATTRIBUTE_SESSION_ID
 from otel_backendai.releases import kernels
 from otel_backendai.releases.entities import ATTRIBUTE_BY_NAME, entity_text
@@ -60,4 +61,8 @@ def call_entities(method: str, arguments: Sequence[object], keywords: Mapping[ob
     if method == _CREATE and len(arguments) > 1 and isinstance(arguments[1], list):
         for kernel in arguments[1]:
             kernels.learn(kernel, arguments[0])
+        session = entity_text(arguments[0])
+        if session is not None:
+            # The agent's daemon will report of its containers in nobody's context.
+            deferred.sessions.find(session)
     return kernels.with_session({attribute: text for attribute, text in texts if text is not None})

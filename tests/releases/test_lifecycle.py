@@ -4,6 +4,7 @@
 """The lifecycle queue of the installed release's agent."""
 
 import asyncio
+import contextvars
 import gc
 import logging
 import uuid
@@ -16,6 +17,7 @@ from opentelemetry.context import Context
 
 from otel_backendai import request_id
 from otel_backendai.api import bind_request_id
+from otel_backendai.hops import deferred
 from otel_backendai.hops.background import run_scope
 from otel_backendai.instrumentors import BackgroundInstrumentor, LogsInstrumentor
 from otel_backendai.releases import lifecycle
@@ -70,6 +72,18 @@ def event(kind: str = "START") -> Any:
 
     reason = KernelLifecycleEventReason.USER_REQUESTED
     return ContainerLifecycleEvent(uuid.uuid4(), uuid.uuid4(), "c0ffee", LifecycleEvent[kind], reason)
+
+
+def event_of(other: Any, kind: str) -> Any:
+    """Another event about the same kernel."""
+    from ai.backend.agent.types import ContainerLifecycleEvent, LifecycleEvent
+
+    return ContainerLifecycleEvent(other.kernel_id, other.session_id, "c0ffee", LifecycleEvent[kind], other.reason)
+
+
+async def daemon_event(other: Any, kind: str) -> Any:
+    """The same, to be made in a task that no request has started."""
+    return event_of(other, kind)
 
 
 class Lines(logging.Handler):
@@ -147,6 +161,30 @@ async def test_what_the_daemon_noticed_is_a_root(background: Telemetry) -> None:
     (span,) = background.spans
     assert span.parent is None
     assert (span.attributes or {})["backendai.request.origin.detail"] == "background"
+
+
+async def test_what_the_daemon_reports_is_of_who_did_something_with_the_session(background: Telemetry) -> None:
+    """A container that is destroyed dies: the daemon says so before the request gets to it, in nobody's context."""
+    made, destroyed = agent(), event("DESTROY")
+    by_daemon = await asyncio.create_task(daemon_event(destroyed, "CLEAN"), context=contextvars.Context())
+    assert lifecycle._context_of(by_daemon) == Context()
+    with bind_request_id("destroy"):
+        again = event_of(destroyed, "DESTROY")
+    by_daemon = await asyncio.create_task(daemon_event(destroyed, "CLEAN"), context=contextvars.Context())
+    await made.container_lifecycle_queue.put(by_daemon)
+    await handle(made)
+    assert made.seen == ["destroy"]
+    del again
+
+
+async def test_what_the_daemon_reports_first_is_of_the_creation(background: Telemetry) -> None:
+    """A container has started: the session's request is known here, or by the cluster's Redis."""
+    made, started = agent(), event()
+    deferred.sessions.remember(str(started.session_id), request_id.bind("create", Context()))
+    by_daemon = await asyncio.create_task(daemon_event(started, "START"), context=contextvars.Context())
+    await made.container_lifecycle_queue.put(by_daemon)
+    await handle(made)
+    assert made.seen == ["create"]
 
 
 async def test_what_a_timer_noticed_is_below_its_run(background: Telemetry) -> None:

@@ -85,7 +85,12 @@ def killed(stack: Stack) -> Outcome:
     made, seen = drive_and_observe(stack, "--interlude", restart_of(stack, "manager"))
     (one,) = made
     creation = figures_of(seen.spans, one, CREATION, killed=True)
-    problems = [*trace_problems(creation, CREATION, _ALWAYS, _UNSENT), *_shared_problems(made, seen)]
+    end = figures_of(seen.spans, one, END)
+    problems = [
+        *trace_problems(creation, CREATION, _ALWAYS, _UNSENT),
+        *trace_problems(end, END, _ALWAYS),
+        *_shared_problems(made, seen),
+    ]
     rows = {"until RUNNING, killed": _time(creation), "covered, killed": _share(creation)}
     return Outcome(stack.release, TITLES["killed"], rows, problems)
 
@@ -103,7 +108,8 @@ def two_workers(stack: Stack) -> Outcome:
         problems += some(
             f"{one.session}: {problem}"
             for one in made
-            for problem in trace_problems(figures_of(seen.spans, one, CREATION), CREATION, _ALWAYS)
+            for status in (CREATION, END)
+            for problem in trace_problems(figures_of(seen.spans, one, status), status, _ALWAYS)
         )
         if split:
             break
