@@ -166,15 +166,14 @@ async def test_what_the_daemon_noticed_is_a_root(background: Telemetry) -> None:
 async def test_what_the_daemon_reports_is_of_who_did_something_with_the_session(background: Telemetry) -> None:
     """A container that is destroyed dies: the daemon says so before the request gets to it, in nobody's context."""
     made, destroyed = agent(), event("DESTROY")
-    by_daemon = await asyncio.create_task(daemon_event(destroyed, "CLEAN"), context=contextvars.Context())
+    by_daemon = await asyncio.create_task(daemon_event(destroyed, "START"), context=contextvars.Context())
     assert lifecycle._context_of(by_daemon) == Context()
     with bind_request_id("destroy"):
-        again = event_of(destroyed, "DESTROY")
-    by_daemon = await asyncio.create_task(daemon_event(destroyed, "CLEAN"), context=contextvars.Context())
+        event_of(destroyed, "DESTROY")
+    by_daemon = await asyncio.create_task(daemon_event(destroyed, "START"), context=contextvars.Context())
     await made.container_lifecycle_queue.put(by_daemon)
     await handle(made)
     assert made.seen == ["destroy"]
-    del again
 
 
 async def test_what_the_daemon_reports_first_is_of_the_creation(background: Telemetry) -> None:
