@@ -97,7 +97,7 @@ def _translate(record: logging.LogRecord) -> Any:
         "observed_timestamp": time.time_ns(),
         "severity_text": name,
         "severity_number": number,
-        "body": record.getMessage(),
+        "body": _body(record),
         "attributes": _attributes(record),
     }
     if _SDKLogRecord is None:
@@ -106,6 +106,14 @@ def _translate(record: logging.LogRecord) -> Any:
     return _SDKLogRecord(
         trace_id=span_context.trace_id, span_id=span_context.span_id, trace_flags=span_context.trace_flags, **common
     )
+
+
+def _body(record: logging.LogRecord) -> str:
+    try:
+        return record.getMessage()
+    except Exception:
+        # Arguments that do not fit, or have no text: a handler prints that complaint, and the record still happened.
+        return record.msg if isinstance(record.msg, str) else type(record.msg).__qualname__
 
 
 def _attributes(record: logging.LogRecord) -> dict[str, Any]:
