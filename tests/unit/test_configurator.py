@@ -310,6 +310,14 @@ with trace.get_tracer("t").start_as_current_span("at the end"):
         ({"OTEL_CONFIG_FILE": "sdk.yaml"}, "OTEL_CONFIG_FILE is ignored"),
         ({"OTEL_BSP_MAX_QUEUE_SIZE": "1e30"}, "OTEL_BSP_MAX_QUEUE_SIZE is no number"),
         ({"OTEL_BSP_SCHEDULE_DELAY": "1e13"}, "OTEL_BSP_SCHEDULE_DELAY is no number"),
+        (
+            {"OTEL_BACKENDAI_FLUSH_TIMEOUT": "nan"},
+            "OTEL_BACKENDAI_FLUSH_TIMEOUT is no number from 0 to 3600, 2.5 is used",
+        ),
+        (
+            {"OTEL_BACKENDAI_FLUSH_TIMEOUT": "inf"},
+            "OTEL_BACKENDAI_FLUSH_TIMEOUT is no number from 0 to 3600, 2.5 is used",
+        ),
     ],
     ids=str,
 )
