@@ -123,7 +123,9 @@ def _attributes(record: logging.LogRecord) -> dict[str, Any]:
         if name not in _KNOWN and isinstance(value, (str, bool, int, float))
     }
     attributes["code.file.path"] = record.pathname
-    attributes[CODE_FUNCTION_NAME] = record.funcName
+    if record.funcName is not None:
+        # A record that was put together by hand has none, of which older trains would complain by a record.
+        attributes[CODE_FUNCTION_NAME] = record.funcName
     attributes["code.line.number"] = record.lineno
     value = getattr(record, LOG_REQUEST_ID, None)
     if not request_id.is_acceptable(value):

@@ -114,6 +114,15 @@ def test_records_without_a_process_are_exported(exported: Collected, monkeypatch
     assert len(exported.records) == 1
 
 
+def test_records_without_a_function_are_exported(exported: Collected, caplog: pytest.LogCaptureFixture) -> None:
+    """Somebody puts them together by hand; nothing complains of it."""
+    record = logging.makeLogRecord({"name": "application", "msg": "here", "levelno": logging.WARNING})
+    logging.getLogger("application").handle(record)
+    (attributes,) = exported.attributes
+    assert "code.function.name" not in attributes
+    assert caplog.records == [record]
+
+
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_a_child_logs_while_its_parent_was_logging(exported: Collected) -> None:
     """No lock of ours, nor one of an import, is taken in the child for ever."""
