@@ -8,10 +8,12 @@
 command).
 """
 
+import logging
 import os
 
 from otel_backendai.guard import Guard
 
+_logger = logging.getLogger(__name__)
 _ACTIVATE = Guard("activation")
 
 
@@ -27,14 +29,23 @@ def activate() -> None:
 
         before_instrumentors()
         if component() is not None:
-            from otel_backendai.sdk.configurator import configure
-
-            configure()
+            _set_up_sdk()
         disabled = _disabled()
         for name, instrumentor in instrumentors.BY_NAME.items():
             if name not in disabled:
                 instrumentor().instrument()
         after_instrumentors()
+
+
+def _set_up_sdk() -> None:
+    with _ACTIVATE:
+        try:
+            from otel_backendai.sdk.configurator import configure
+        except Exception as error:
+            # The SDK reads some of its settings when it is imported.
+            _logger.warning("OpenTelemetry could not be set up: %r", error)
+            raise
+        configure()
 
 
 def _disabled() -> set[str]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import wrapt
-from opentelemetry.trace import Tracer, TracerProvider, get_tracer
+from opentelemetry.trace import ProxyTracerProvider, Tracer, TracerProvider, get_tracer
 
 from otel_backendai import __version__
 from otel_backendai.guard import Guard
@@ -50,7 +50,8 @@ class Hop:
     def __init__(self, name: str) -> None:
         self.name = name
         self.active = False
-        self.tracer: Tracer = get_tracer(f"{INSTRUMENTATION_NAME}.{name}", __version__)
+        # Follows the global provider, and makes none: a module is imported before anybody has chosen one.
+        self.tracer: Tracer = ProxyTracerProvider().get_tracer(f"{INSTRUMENTATION_NAME}.{name}", __version__)
         self._targets: list[_Target] = []
         self._applied: list[_Applied] = []
         self._hooked: set[str] = set()

@@ -136,8 +136,8 @@ class Delivery:
             jitter = _RANDOM.uniform(1 - _JITTER, 1 + _JITTER)
             wait = max(_SHORTEST_WAIT, backoff * jitter if attempt.wait is None else attempt.wait)
             if not attempt.retryable or wait >= deadline - time.monotonic():
-                if attempt.wait is not None:
-                    # For the batches after this one.
+                if attempt.retryable and attempt.wait is not None:
+                    # For the batches after this one, which one that is refused for good says nothing about.
                     self._not_before = time.monotonic() + min(attempt.wait, _LONGEST_WAIT)
                 return attempt.outcome
             self._closed.wait(wait)

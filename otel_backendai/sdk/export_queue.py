@@ -77,12 +77,12 @@ class ExportQueue(Generic[T]):
         self._made_by: Callable[[], Exporter] | None = None
         self._held_until = 0.0
         self._suspended = False
-        # Of this queue alone: what an exporter loses, it reports itself.
-        self._failures = FailureLog(name.rpartition("-")[2], "the receiver")
         self._reset()
         _all_queues.add(self)
 
     def _reset(self) -> None:
+        # Of this queue alone: what an exporter loses, it reports itself.
+        self._failures = FailureLog(self._name.rpartition("-")[2], "the receiver")
         self._dropped = 0
         self._items: deque[T] = deque(maxlen=self._max_size)
         self._wake = threading.Event()
@@ -188,13 +188,17 @@ class ExportQueue(Generic[T]):
             while self._items:
                 with _EXPORT:
                     self._export_batch()
-            dropped, self._dropped = self._dropped, 0
-            if dropped:
-                self._failures.failed(dropped, f"more than the queue of {self._max_size} can take")
+                # Here: while more arrives than is sent, this loop does not end.
+                self._report_dropped()
         finally:
             with self._idle:
                 self._busy -= 1
                 self._idle.notify_all()
+
+    def _report_dropped(self) -> None:
+        dropped, self._dropped = self._dropped, 0
+        if dropped:
+            self._failures.failed(dropped, f"more than the queue of {self._max_size} can take")
 
     def _export_batch(self) -> None:
         batch: list[T] = []

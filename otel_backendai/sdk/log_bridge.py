@@ -97,7 +97,7 @@ def _translate(record: logging.LogRecord) -> Any:
         "observed_timestamp": time.time_ns(),
         "severity_text": name,
         "severity_number": number,
-        "body": record.getMessage(),
+        "body": _body(record),
         "attributes": _attributes(record),
     }
     if _SDKLogRecord is None:
@@ -108,6 +108,14 @@ def _translate(record: logging.LogRecord) -> Any:
     )
 
 
+def _body(record: logging.LogRecord) -> str:
+    try:
+        return record.getMessage()
+    except Exception:
+        # Arguments that do not fit, or have no text: a handler prints that complaint, and the record still happened.
+        return record.msg if isinstance(record.msg, str) else type(record.msg).__qualname__
+
+
 def _attributes(record: logging.LogRecord) -> dict[str, Any]:
     attributes: dict[str, Any] = {
         name: value
@@ -115,7 +123,9 @@ def _attributes(record: logging.LogRecord) -> dict[str, Any]:
         if name not in _KNOWN and isinstance(value, (str, bool, int, float))
     }
     attributes["code.file.path"] = record.pathname
-    attributes[CODE_FUNCTION_NAME] = record.funcName
+    if record.funcName is not None:
+        # A record that was put together by hand has none, of which older trains would complain by a record.
+        attributes[CODE_FUNCTION_NAME] = record.funcName
     attributes["code.line.number"] = record.lineno
     value = getattr(record, LOG_REQUEST_ID, None)
     if not request_id.is_acceptable(value):

@@ -9,6 +9,7 @@ application's ``wait_timeout`` (5 s in most components): the flush has a budget 
 
 import atexit
 import functools
+import logging
 import multiprocessing
 import multiprocessing.util
 import os
@@ -28,6 +29,8 @@ from otel_backendai.sdk.resource import ProcessResource
 
 HOP = Hop("processes")
 
+_logger = logging.getLogger(__name__)
+
 DEFAULT_FLUSH_TIMEOUT = 2.5
 _LONGEST_FLUSH = 3_600.0
 _SUSPEND_TIMEOUT = 1.0
@@ -46,6 +49,10 @@ _resources: list[ProcessResource] = []
 def watch(resource: ProcessResource, queues: list[ExportQueue[Any]]) -> None:
     """Look after ``queues`` in this process and its forks, and name workers in ``resource``."""
     if not _queues:
+        if os.environ.get(SETTING_FLUSH_TIMEOUT, "").strip() and _given_flush_timeout() is None:
+            _logger.warning(
+                "%s is no number from 0 to %d, %g is used", SETTING_FLUSH_TIMEOUT, _LONGEST_FLUSH, DEFAULT_FLUSH_TIMEOUT
+            )
         atexit.register(flush_all)
         # A child of multiprocessing runs its own list instead of `atexit`, and a forked one starts with an empty one.
         multiprocessing.util.register_after_fork(HOP, _flush_at_exit_of_child)
@@ -58,12 +65,17 @@ def watch(resource: ProcessResource, queues: list[ExportQueue[Any]]) -> None:
 
 def flush_timeout() -> float:
     """Return the budget of an exit flush in seconds (``OTEL_BACKENDAI_FLUSH_TIMEOUT``)."""
+    given = _given_flush_timeout()
+    return DEFAULT_FLUSH_TIMEOUT if given is None else given
+
+
+def _given_flush_timeout() -> float | None:
     with suppress(ValueError):
         seconds = float(os.environ.get(SETTING_FLUSH_TIMEOUT, ""))
         # "nan" is neither, and whoever writes "inf" does not want a process that never ends.
         if 0 <= seconds <= _LONGEST_FLUSH:
             return seconds
-    return DEFAULT_FLUSH_TIMEOUT
+    return None
 
 
 def flush_all() -> None:

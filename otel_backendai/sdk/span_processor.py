@@ -7,6 +7,7 @@ And takes off them all what is secret: the URLs that they bring, and those that 
 """
 
 from collections.abc import Mapping
+from typing import cast
 from weakref import WeakSet
 
 from opentelemetry.attributes import BoundedAttributes
@@ -94,8 +95,9 @@ def _redact_event(event: Event) -> None:
 def _redacted_value(value: AttributeValue) -> AttributeValue:
     if isinstance(value, str):
         return redact_text(value)
-    if isinstance(value, tuple) and value and isinstance(value[0], str):
-        return tuple(redact_text(text) for text in value if isinstance(text, str))
+    if isinstance(value, tuple) and any(isinstance(part, str) for part in value):
+        # The SDK lets `None` stand among texts.
+        return cast("AttributeValue", tuple(redact_text(part) if isinstance(part, str) else part for part in value))
     return value
 
 

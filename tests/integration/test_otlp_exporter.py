@@ -30,7 +30,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExportResult
 from opentelemetry.trace import SpanContext
 
-from otel_backendai.otlp import connection
+from otel_backendai.otlp import connection, delivery
 from otel_backendai.otlp.exporter import OtlpLogExporter, OtlpSpanExporter
 from otel_backendai.otlp.settings import Settings, read_settings
 from tests.integration.conftest import free_port
@@ -585,3 +585,23 @@ def test_a_receiver_that_wants_to_be_left_alone(server: Server, caplog: pytest.L
     assert [sender.export([SPAN]) for _ in range(3)] == [FAILED] * 3
     sender.shutdown()
     assert len(server.requests) == 1
+
+
+def test_a_receiver_that_refuses_one_batch(server: Server) -> None:
+    """For good: whatever `Retry-After` comes with it, the batches after it are sent."""
+    server.replies.append(Reply(400, {"Retry-After": "300"}))
+    sender = exporter(server.url, timeout=5.0)
+    assert [sender.export([SPAN]) for _ in range(2)] == [FAILED, OK]
+    sender.shutdown()
+
+
+def test_a_receiver_that_wants_to_be_left_alone_for_ever(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is asked again after some minutes."""
+    monkeypatch.setattr(delivery, "_LONGEST_WAIT", 0.2)
+    server.replies.append(Reply(503, {"Retry-After": "999999999999"}))
+    sender = exporter(server.url, timeout=5.0)
+    assert [sender.export([SPAN]) for _ in range(2)] == [FAILED, FAILED]
+    time.sleep(0.3)
+    assert sender.export([SPAN]) is OK
+    sender.shutdown()
+    assert len(server.requests) == 2

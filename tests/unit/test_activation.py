@@ -39,7 +39,8 @@ def seen(code: str, launcher: bool = False, **environment: str) -> tuple[dict[st
         environment["OTEL_PYTHON_CONFIGURATOR"] = "backendai"
     done = run_python(code + SHOW, launcher, **environment)
     assert done.returncode == 0, done.stderr
-    assert "Traceback" not in done.stderr, done.stderr
+    # Ours; contrib's log handler prints one of its own when it starts a thread at the end of Python 3.12.
+    assert not any("otel_backendai" in traceback for traceback in done.stderr.split("Traceback")[1:]), done.stderr
     return json.loads(done.stdout.strip().splitlines()[-1]), done.stderr
 
 

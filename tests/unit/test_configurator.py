@@ -233,7 +233,7 @@ def test_our_sampler_with_the_stock_configurator() -> None:
 
 
 def test_an_existing_provider_is_kept() -> None:
-    """An application that came first keeps its provider; it gets the request ID, once."""
+    """An application that came first keeps its provider; it gets the request ID, once. Its metrics are its own."""
     code = (
         """
 from opentelemetry import trace
@@ -247,9 +247,16 @@ assert trace.get_tracer_provider() is mine
 """
         + SHOW
     )
-    done = run_python(code, OTEL_BACKENDAI_COMPONENT="manager")
-    assert done.returncode == 0, done.stderr
+    done = run_python(code, OTEL_BACKENDAI_COMPONENT="manager", OTEL_METRICS_EXPORTER="otlp")
+    assert (done.returncode, done.stderr) == (0, "")
     assert json.loads(done.stdout)["processors"] == ["RequestIdSpanProcessor"]
+
+
+@pytest.mark.parametrize("launcher", [True, False], ids=["opentelemetry-instrument", "code"])
+def test_a_provider_that_the_api_would_make_is_nobodys(launcher: bool) -> None:
+    """`OTEL_PYTHON_TRACER_PROVIDER=sdk_tracer_provider`, a default elsewhere, does not take the place of ours."""
+    seen, _ = configured("manager", launcher, OTEL_PYTHON_TRACER_PROVIDER="sdk_tracer_provider")
+    assert seen["processors"] == ["RequestIdSpanProcessor", "QueueSpanProcessor"]
 
 
 def test_a_failing_exporter_does_not_stop_the_process() -> None:
@@ -293,13 +300,24 @@ with trace.get_tracer("t").start_as_current_span("at the end"):
 @pytest.mark.parametrize(
     ("environment", "complaint"),
     [
-        ({"OTEL_TRACES_SAMPLER": "test_raising"}, "test_raising cannot be used, the default is: ValueError"),
-        ({"OTEL_TRACES_SAMPLER": "test_none"}, "test_none cannot be used, the default is: it is no Sampler"),
-        ({"OTEL_PYTHON_ID_GENERATOR": "test_none"}, "test_none cannot be used, the default is: it is no IdGenerator"),
+        ({"OTEL_TRACES_SAMPLER": "test_raising"}, "test_raising cannot be used (ValueError), the default is used"),
+        ({"OTEL_TRACES_SAMPLER": "test_none"}, "test_none cannot be used (it is no Sampler), the default is used"),
+        (
+            {"OTEL_PYTHON_ID_GENERATOR": "test_none"},
+            "test_none cannot be used (it is no IdGenerator), the default is used",
+        ),
         ({"OTEL_METRICS_EXPORTER": "otlp"}, "OTEL_METRICS_EXPORTER is ignored"),
         ({"OTEL_CONFIG_FILE": "sdk.yaml"}, "OTEL_CONFIG_FILE is ignored"),
         ({"OTEL_BSP_MAX_QUEUE_SIZE": "1e30"}, "OTEL_BSP_MAX_QUEUE_SIZE is no number"),
         ({"OTEL_BSP_SCHEDULE_DELAY": "1e13"}, "OTEL_BSP_SCHEDULE_DELAY is no number"),
+        (
+            {"OTEL_BACKENDAI_FLUSH_TIMEOUT": "nan"},
+            "OTEL_BACKENDAI_FLUSH_TIMEOUT is no number from 0 to 3600, 2.5 is used",
+        ),
+        (
+            {"OTEL_BACKENDAI_FLUSH_TIMEOUT": "inf"},
+            "OTEL_BACKENDAI_FLUSH_TIMEOUT is no number from 0 to 3600, 2.5 is used",
+        ),
     ],
     ids=str,
 )
@@ -319,6 +337,35 @@ def test_what_cannot_be_used_is_said_once(environment: dict[str, str], complaint
     assert seen["processors"] == ["RequestIdSpanProcessor", "QueueSpanProcessor"]
     assert [line for line in errors.splitlines() if complaint in line] == errors.splitlines()
     assert len(errors.splitlines()) == 1
+
+
+REFUSING = """
+import opentelemetry.sdk.trace as sdk
+class Refusing(sdk.TracerProvider):
+    def __init__(self, **settings):
+        raise ValueError("refused")
+sdk.TracerProvider = Refusing
+"""
+ACTIVATE = "from otel_backendai.activation import activate; activate()\n"
+
+
+@pytest.mark.parametrize(
+    ("code", "environment", "hop"),
+    [
+        (REFUSING + CONFIGURE, {}, False),
+        (REFUSING + ACTIVATE, {}, True),
+        # The SDK reads it when it is imported.
+        (ACTIVATE, {"OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT": "many"}, True),
+    ],
+    ids=["configurator", "code", "a setting of the SDK"],
+)
+def test_a_set_up_that_fails_is_said(code: str, environment: dict[str, str], hop: bool) -> None:
+    """In one line, with the reason; the application runs, and :func:`activate` still switches the hops on."""
+    code += "from otel_backendai.hops import http_server; print(http_server.HOP.active)"
+    done = run_python(code, OTEL_BACKENDAI_COMPONENT="manager", **environment)
+    assert done.stdout.strip() == str(hop), done.stderr
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("OpenTelemetry could not be set up: ValueError(")
 
 
 def test_log_records_on_the_console() -> None:

@@ -470,6 +470,48 @@ def test_what_was_dropped_is_reported(make: MakeQueue, exporter: Exporter, caplo
     ]
 
 
+def test_what_is_dropped_all_the_time_is_reported(make: MakeQueue, caplog: pytest.LogCaptureFixture) -> None:
+    """While more arrives than is sent the queue is never empty; that is when somebody wants to know."""
+    sent: list[int] = []
+
+    class Outrun(Exporter):
+        def export(self, batch: Sequence[Any], /) -> object:
+            sent.append(len(batch))
+            for number in range(20 if len(sent) < 50 and not caplog.records else 0):
+                queue.put(number)
+            return None
+
+    queue = make(max_size=10, max_batch=10, make_exporter=Outrun)
+    queue.put(0)
+    assert queue.flush(5)
+    assert [record.getMessage() for record in caplog.records] == [
+        "cannot export to the receiver: more than the queue of 10 can take (queue lost: 10)"
+    ]
+    assert sent == [1, 10]
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_child_reports_what_it_lost_itself(make: MakeQueue, caplog: pytest.LogCaptureFixture, lenient: None) -> None:
+    """At once, although its parent has just reported its own loss, and without that."""
+
+    class Raising(Exporter):
+        def export(self, batch: Sequence[Any], /) -> object:
+            raise OSError
+
+    queue = make(make_exporter=Raising)
+
+    def lose() -> list[Any]:
+        caplog.clear()
+        for _ in range(2):
+            queue.put("x")
+            queue.flush(5)
+        return [record.getMessage() for record in caplog.records]
+
+    report = ["cannot export to the receiver: OSError (queue lost: 1)"]
+    assert lose() == report
+    assert in_child(lose) == report
+
+
 def test_an_exporter_that_raises_is_reported(make: MakeQueue, caplog: pytest.LogCaptureFixture, lenient: None) -> None:
     """An exporter of somebody else may raise for every batch: one line says that nothing arrives."""
 

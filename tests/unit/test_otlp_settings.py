@@ -92,7 +92,7 @@ def test_the_common_endpoint_is_a_base(base: str, url: str, monkeypatch: pytest.
     assert read_settings("traces").endpoint == base.strip()
 
 
-@pytest.mark.parametrize("value", ["soon", "0", "-1", "nan", "inf", "1e999", "10s"])
+@pytest.mark.parametrize("value", ["soon", "0", "-1", "nan", "inf", "1e999", "10s", "86401", "1e10"])
 def test_a_time_out_that_is_none(value: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     """The default, and one warning."""
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", value)

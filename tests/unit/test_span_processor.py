@@ -292,12 +292,17 @@ def test_urls_that_are_set_after_the_start_are_redacted(telemetry: Telemetry) ->
 
 
 def test_lists_of_texts_in_events_are_redacted(telemetry: Telemetry) -> None:
-    """Each of them; other lists stay."""
+    """Each of them, also beside what is no text; other lists stay."""
     span = telemetry.provider.get_tracer("other").start_span("GET")
-    span.add_event("tried", {"urls": ["http://a/?token=SECRET", "http://b/"], "numbers": [1, 2]})
+    some: Any = [None, "http://a/?token=SECRET", None]
+    span.add_event("tried", {"urls": ["http://a/?token=SECRET", "http://b/"], "some": some, "numbers": [1, 2]})
     span.end()
     (event,) = telemetry.spans[0].events
-    assert dict(event.attributes or {}) == {"urls": ("http://a/?token=REDACTED", "http://b/"), "numbers": (1, 2)}
+    assert dict(event.attributes or {}) == {
+        "urls": ("http://a/?token=REDACTED", "http://b/"),
+        "some": (None, "http://a/?token=REDACTED", None),
+        "numbers": (1, 2),
+    }
 
 
 @pytest.mark.parametrize("name", ["api-key", "access_key", "token[]", "token[0]", "Authorization", "pwd"])
