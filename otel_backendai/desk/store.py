@@ -14,30 +14,14 @@ Rules:
 """
 
 from collections import Counter, OrderedDict, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import islice
 
-from otel_backendai.desk.model import Attributes, LogLine, Span
+from otel_backendai.desk.model import LogLine, Span
+from otel_backendai.desk.request_summary import RequestSummary, request_ids_in, request_ids_of
 from otel_backendai.desk.search import TraceQuery, span_matches
-from otel_backendai.names import ATTRIBUTE_REQUEST_ID, LOG_REQUEST_ID
-
-# The longest acceptable request ID. A longer value is no request ID, and must not become a key of an index.
-_MAX_REQUEST_ID_LENGTH = 128
-
-
-@dataclass(frozen=True, slots=True)
-class RequestSummary:
-    """One line of the list of recent requests; times are nanoseconds, ``services`` in order of first arrival."""
-
-    request_id: str
-    start_ns: int
-    duration_ns: int
-    span_count: int
-    trace_count: int
-    log_count: int
-    services: tuple[str, ...]
-    error: bool
+from otel_backendai.names import ATTRIBUTE_REQUEST_ID
 
 
 @dataclass(slots=True)
@@ -115,7 +99,7 @@ class Store:
             self._log_bytes += size
             if log.trace_id:
                 self._logs_of_trace.setdefault(log.trace_id, deque()).append(log)
-            for request_id in _request_ids(log):
+            for request_id in request_ids_of(log):
                 self._request(request_id).logs.append(log)
             while len(self._logs) > self._max_logs or (self._log_bytes > self._max_bytes and len(self._logs) > 1):
                 self._drop_oldest_log()
@@ -149,7 +133,7 @@ class Store:
         trace = self._traces.get(trace_id)
         named = dict.fromkeys(trace.request_ids if trace else ())
         for log in self._logs_of_trace.get(trace_id, ()):
-            named.update(dict.fromkeys(_request_ids(log)))
+            named.update(dict.fromkeys(request_ids_of(log)))
         return list(named)
 
     def logs_of_request(self, request_id: str) -> list[LogLine]:
@@ -159,7 +143,7 @@ class Store:
             return []
         lines = list(request.logs)
         for trace_id in self.traces_of_request(request_id):
-            lines.extend(log for log in self._logs_of_trace.get(trace_id, ()) if not _request_ids(log))
+            lines.extend(log for log in self._logs_of_trace.get(trace_id, ()) if not request_ids_of(log))
         return sorted(lines, key=lambda log: log.time_ns)
 
     def logs_of_trace(self, trace_id: str) -> list[LogLine]:
@@ -196,7 +180,7 @@ class Store:
         self._span_bytes += size
         self._operations.setdefault(span.service, Counter())[(span.name, span.kind)] += 1
         self._traces_of_service.setdefault(span.service, {})[span.trace_id] = None
-        for request_id in _names(span.attributes, ATTRIBUTE_REQUEST_ID):
+        for request_id in request_ids_in(span.attributes, ATTRIBUTE_REQUEST_ID):
             trace.request_ids[request_id] = None
             self._request(request_id).trace_ids[span.trace_id] = None
 
@@ -228,7 +212,7 @@ class Store:
             lines.popleft()
             if not lines:
                 del self._logs_of_trace[log.trace_id]
-        for request_id in _request_ids(log):
+        for request_id in request_ids_of(log):
             self._requests[request_id].logs.popleft()
             self._forget_if_empty(request_id)
 
@@ -256,14 +240,3 @@ class Store:
             services=tuple(named or dict.fromkeys(log.service for log in logs)),
             error=any(trace.error for trace in traces),
         )
-
-
-def _request_ids(log: LogLine) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(_names(log.attributes, ATTRIBUTE_REQUEST_ID, LOG_REQUEST_ID)))
-
-
-def _names(attributes: Attributes, *keys: str) -> Iterator[str]:
-    for key in keys:
-        value = attributes.get(key)
-        if isinstance(value, str) and 0 < len(value) <= _MAX_REQUEST_ID_LENGTH:
-            yield value

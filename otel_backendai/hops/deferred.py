@@ -18,8 +18,6 @@ from opentelemetry.trace import INVALID_SPAN, Link, SpanKind, get_current_span, 
 from opentelemetry.util.types import AttributeValue
 
 from otel_backendai.guard import Guard
-from otel_backendai.hops.context_listener import ContextListener
-from otel_backendai.hops.context_store import Connect, ContextStore
 from otel_backendai.hops.kept_contexts import Kept, KeptContexts, configured_limit, configured_ttl
 from otel_backendai.hops.quiet_span import is_quiet, woken
 from otel_backendai.hops.span_scope import SpanScope
@@ -43,28 +41,6 @@ def remember(session: object, status: str | None = None) -> None:
     with _KEEP:
         if HOP.active and is_acceptable(session):
             sessions.remember(session, woken(context_api.get_current()), status)
-
-
-def use_store(connect: Connect, store: ContextStore, *, listen: bool) -> None:
-    """Keep sessions in Redis as well.
-
-    Args:
-        connect: Makes a redis-py client for a listener.
-        store: Where they are left.
-        listen: Whether this process acts on sessions that others make or end, before it would ask about them.
-    """
-    sessions.store = store
-    if listen:
-        sessions.listener = sessions.listener or ContextListener(connect, SESSION_CHANNEL, heard, lambda: HOP.active)
-        sessions.listener.start()
-
-
-def heard(message: object) -> None:
-    """Keep what another process has told about a session; what is later than what is known is a later request's."""
-    text = message.decode("ascii", "replace") if isinstance(message, bytes) else ""
-    session, _, value = text.partition(" ")
-    if is_acceptable(session):
-        sessions.learn(session, value, told=True)
 
 
 def with_shared_work(context: Context) -> Context:

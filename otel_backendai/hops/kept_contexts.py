@@ -17,10 +17,11 @@ from opentelemetry.context import Context
 
 from otel_backendai.guard import Guard
 from otel_backendai.hops.context_listener import ContextListener
-from otel_backendai.hops.context_store import ContextStore
+from otel_backendai.hops.context_store import Connect, ContextStore
 from otel_backendai.hops.recent import Recent
 from otel_backendai.names import SETTING_SESSION_LIMIT, SETTING_SESSION_STORE, SETTING_SESSION_TTL
 from otel_backendai.propagators.kept_value import parse_kept_status, parse_kept_value, render_kept_value
+from otel_backendai.request_id import is_acceptable
 
 # How many of a kind a process remembers, and how long Redis does, in seconds.
 DEFAULT_LIMIT: Final = 10_000
@@ -93,6 +94,27 @@ class KeptContexts:
         self._lock = Lock()
         self._kept: Recent[str, Kept] = Recent(limit)
         self._asked: Recent[str, _Asked] = Recent(limit)
+
+    def use_store(self, connect: Connect, store: ContextStore, *, is_wanted: Callable[[], bool], listen: bool) -> None:
+        """Keep them in Redis as well.
+
+        Args:
+            connect: Makes a redis-py client for a listener.
+            store: Where they are left.
+            is_wanted: Whether to go on listening, asked now and then.
+            listen: Whether this process acts on what others make before it would ask about it.
+        """
+        self.store = store
+        if listen and self._channel is not None:
+            self.listener = self.listener or ContextListener(connect, self._channel, self.hear, is_wanted)
+            self.listener.start()
+
+    def hear(self, message: object) -> None:
+        """Keep what another process has told: ID, blank, value."""
+        text = message.decode("ascii", "replace") if isinstance(message, bytes) else ""
+        identifier, _, value = text.partition(" ")
+        if is_acceptable(identifier):
+            self.learn(identifier, value, told=True)
 
     def expect(self) -> None:
         """Say that something is about to be kept, so that keeping it does not begin with a connection."""

@@ -20,8 +20,6 @@ from opentelemetry.trace import Link, Span, get_current_span
 
 from otel_backendai import request_id
 from otel_backendai.guard import Guard
-from otel_backendai.hops.context_listener import ContextListener
-from otel_backendai.hops.context_store import Connect, ContextStore
 from otel_backendai.hops.deferred import HOP, context_of
 from otel_backendai.hops.kept_contexts import Kept, KeptContexts, configured_limit, configured_ttl
 from otel_backendai.hops.quiet_span import woken
@@ -29,7 +27,6 @@ from otel_backendai.names import TOKEN_CHANNEL, TOKEN_KEY_PREFIX
 
 # Characters; a JSON web token of Backend.AI has some hundreds.
 _MAX_LENGTH: Final = 4096
-_DIGEST_LENGTH: Final = 64
 
 _REMEMBER = Guard("tokens: remember")
 _LINK = Guard("tokens: link")
@@ -106,28 +103,6 @@ def link_when_found(context: Context, token: Token, span: Span) -> None:
     with _LINK:
         if HOP.active and _is_nobodys(context) and tokens.known(token.digest) is None:
             tokens.when_found(token.digest, link)
-
-
-def use_store(connect: Connect, store: ContextStore, *, listen: bool) -> None:
-    """Keep tokens in Redis as well.
-
-    Args:
-        connect: Makes a redis-py client for a listener.
-        store: Where they are left.
-        listen: Whether tokens are brought to this process, which has to know them before that.
-    """
-    tokens.store = store
-    if listen:
-        tokens.listener = tokens.listener or ContextListener(connect, TOKEN_CHANNEL, heard, lambda: HOP.active)
-        tokens.listener.start()
-
-
-def heard(message: object) -> None:
-    """Keep what another process has told about a token it made."""
-    text = message.decode("ascii", "replace") if isinstance(message, bytes) else ""
-    digest, _, value = text.partition(" ")
-    if len(digest) == _DIGEST_LENGTH and digest.isalnum():
-        tokens.learn(digest, value)
 
 
 def _is_nobodys(context: Context) -> bool:

@@ -80,8 +80,11 @@ def _learn(read: Callable[[str], Any], database: object) -> None:
     connect = functools.partial(_client, settings)
     store = deferred.sessions.store or ContextStore(connect)
     # Also when it is known: this process may be a fork of the one that learnt it.
-    deferred.use_store(connect, store, listen=component() == "manager")
-    tokens.use_store(connect, store, listen=component() in TOKEN_COMPONENTS)
+    for kept, listen in (
+        (deferred.sessions, component() == "manager"),
+        (tokens.tokens, component() in TOKEN_COMPONENTS),
+    ):
+        kept.use_store(connect, store, is_wanted=lambda: HOP.active, listen=listen)
 
 
 def _client(settings: dict[str, Any]) -> Any:

@@ -167,7 +167,7 @@ def test_the_later_request_is_heard_of(telemetry: Telemetry) -> None:
     deferred.sessions.remember("a", created, "RUNNING")
     now = time.time()
     for context, at in ((ended, now + 1), (created, now - 1), (created, now + 0.5)):
-        deferred.heard(f"a {render_kept_value(context, at, 'TERMINATING')}".encode())
+        deferred.sessions.hear(f"a {render_kept_value(context, at, 'TERMINATING')}".encode())
         kept = deferred.sessions.known("a")
         assert kept is not None
         assert request_id.read(kept.context) == "destroy"
@@ -179,7 +179,7 @@ def test_a_status_is_believed_while_it_is_told(telemetry: Telemetry) -> None:
     context = request_id.bind("create", Context())
     value = render_kept_value(context, time.time(), "PENDING")
     assert deferred.sessions.learn("read", value) is not None
-    deferred.heard(f"told {value}".encode())
+    deferred.sessions.hear(f"told {value}".encode())
     statuses = [kept.status for name in ("read", "told") if (kept := deferred.sessions.known(name)) is not None]
     assert statuses == [None, "PENDING"]
 
@@ -187,7 +187,7 @@ def test_a_status_is_believed_while_it_is_told(telemetry: Telemetry) -> None:
 @pytest.mark.parametrize("message", [None, 5, b"", b"a", b"a {}", b"a b c", b"\xff {}", b"../x {}"])
 def test_what_is_told_about_sessions_is_checked(message: object, telemetry: Telemetry) -> None:
     """Anyone who may write to Redis may have told it."""
-    deferred.heard(message)
+    deferred.sessions.hear(message)
     assert deferred.sessions.known("a") is None
 
 

@@ -174,7 +174,7 @@ def test_another_process_hears_of_it(telemetry: Telemetry, monkeypatch: pytest.M
     monkeypatch.setattr(context_listener, "WAKE", 0.05)
     maker = KeptContexts(TOKEN_KEY_PREFIX, 10, 60, TOKEN_CHANNEL)
     maker.store = ContextStore(connect)
-    tokens.use_store(connect, ContextStore(connect), listen=True)
+    tokens.tokens.use_store(connect, ContextStore(connect), is_wanted=lambda: deferred.HOP.active, listen=True)
     digest = digest_of(TOKEN) or ""
 
     def known() -> bool:
@@ -247,7 +247,7 @@ def test_what_has_arrived_is_heard_before_a_visitor_is_served(
 )
 def test_what_is_told_is_believed_when_well_formed(message: object) -> None:
     """Anyone who may write to Redis may have told it."""
-    tokens.heard(message)
+    tokens.tokens.hear(message)
     assert tokens.tokens.known("a" * 64) is None
 
 
