@@ -138,7 +138,7 @@ test-mixed: $(INSTALLED)
 	@$(BIN)/python -m tests.realstack.mixed "$(RELEASE)" --page "$(PAGE)" $(if $(STACK_DIR),--dir "$(STACK_DIR)")
 
 bench-releases: $(INSTALLED)
-	@$(BIN)/python -m tests.realstack.pairs $(RELEASES) $(if $(STACK_DIR),--dir "$(STACK_DIR)")
+	@$(BIN)/python -m tests.realstack.pairs $(RELEASES) --page "$(PAGE)" $(if $(STACK_DIR),--dir "$(STACK_DIR)")
 
 wheel: $(INSTALLED)
 	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .

@@ -8,7 +8,7 @@ import dataclasses
 import pytest
 
 from tests.realstack.matrix.observation import Step
-from tests.realstack.pairs.figures import Pairs, Runs, differences, figures, request_figures
+from tests.realstack.pairs.figures import Pairs, Runs, differences, figures, part, request_figures, too_slow
 
 
 def run(request: float, wait: float) -> list[Step]:
@@ -47,3 +47,15 @@ def test_a_step_that_fails_or_lacks_on_one_side_is_told() -> None:
     failed = [dataclasses.replace(step, error="refused") for step in run(1, 1)[:1]]
     told = differences(Pairs("26.9.6", PAIRS.without, Runs([failed], failed)))
     assert told == ["create fails with the plugin: refused", "the runs did not go through the same steps"]
+
+
+def test_a_scenario_that_takes_too_long_is_told() -> None:
+    """More than 1.1 times as long, as a whole; a part may be slower."""
+    assert too_slow(PAIRS) == []
+    (sentence,) = too_slow(Pairs("26.9.6", PAIRS.without, Runs([run(0.2, 10.2)] * 3, [])))
+    assert "1.13 times as long" in sentence
+
+
+def test_the_page_has_the_figures() -> None:
+    """Each with both medians and their ratio."""
+    assert "| whole scenario | 9200 ms | 9300 ms | 1.01 |" in part(PAIRS, "2026-11-28")

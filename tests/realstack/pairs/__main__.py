@@ -10,12 +10,24 @@ requests are repeated. The client runs without the plugin both times: what is co
 import argparse
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 from rich.console import Console
 
 from tests.realstack.matrix.driving import drive_without
-from tests.realstack.pairs.figures import Pairs, differences, figures, request_figures, table
+from tests.realstack.matrix.page import PAGE, write_part
+from tests.realstack.pairs.figures import (
+    HEADING,
+    LEAD,
+    Pairs,
+    differences,
+    figures,
+    part,
+    request_figures,
+    table,
+    too_slow,
+)
 from tests.realstack.stack.control import components, relaunch, start, stop
 from tests.realstack.stack.settings import Stack, StackError, stack_of
 
@@ -25,12 +37,15 @@ _REPEATED = 10
 
 
 def main() -> None:
-    """Measure the releases that the command line names; exit 1 when the scenario goes otherwise with the plugin."""
+    """Measure the releases that the command line names; exit 1 when the scenario goes otherwise or too slowly."""
     parser = argparse.ArgumentParser(
         prog="python -m tests.realstack.pairs", description="What the plugin costs a cluster."
     )
     parser.add_argument("releases", nargs="*", default=["26.9.6", "23.9.10"], help="versions or families")
     parser.add_argument("--dir", default="", help="the stacks live below; by default in the user's cache")
+    parser.add_argument(
+        "--page", type=Path, default=PAGE, help="the page that holds the figures [default: %(default)s]"
+    )
     parser.add_argument("--pairs", type=int, default=3, help="runs of each kind [default: 3]")
     arguments = parser.parse_args()
     console = Console()
@@ -51,7 +66,9 @@ def main() -> None:
                 request_figures(pairs),
             )
         )
-        otherwise += [f"{release}: {difference}" for difference in differences(pairs)]
+        otherwise += [f"{release}: {sentence}" for sentence in (*differences(pairs), *too_slow(pairs))]
+        today = datetime.now(UTC).date().isoformat()
+        write_part(arguments.page, HEADING, LEAD, release, part(pairs, today))
     for sentence in otherwise:
         console.print(sentence, markup=False, highlight=False)
     sys.exit(bool(otherwise))

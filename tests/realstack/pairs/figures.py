@@ -6,12 +6,22 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from statistics import median
+from typing import Final
 
 from rich.table import Table
 
 from tests.realstack.matrix.observation import Step
 
 Steps = Sequence[Step]
+
+# How many times as long the scenario may take with the plugin.
+LIMIT: Final = 1.1
+
+HEADING: Final = "Cost"
+LEAD: Final = """
+The same scenario in the same stack, without the plugin and with it in every component, in turns, the components started
+anew for each run ([how](../tests/realstack/README.md)). The whole scenario may take 1.1 times as long.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +98,24 @@ def differences(pairs: Pairs) -> list[str]:
     if len(ways) > 1:
         found.append("the runs did not go through the same steps")
     return list(dict.fromkeys(found))
+
+
+def too_slow(pairs: Pairs) -> list[str]:
+    """Whether the whole scenario takes longer than it may; a single step says little on a machine that others use."""
+    whole = figures(pairs)[0]
+    if whole.ratio <= LIMIT:
+        return []
+    return [f"the {whole.what} takes {whole.ratio:.2f} times as long with the plugin, at most {LIMIT} is allowed"]
+
+
+def part(pairs: Pairs, date: str) -> str:
+    """The figures of one release as a part of docs/compatibility.md."""
+    rows = [
+        f"| {row.what} | {row.without * 1000:.0f} ms | {row.with_plugin * 1000:.0f} ms | {row.ratio:.2f} |"
+        for row in figures(pairs)
+    ]
+    lead = f"Written by `make bench-releases` on {date}: medians of {len(pairs.without.scenarios)} runs of each kind."
+    return "\n".join([lead, "", "| | without | with the plugin | ratio |", "| --- | --- | --- | --- |", *rows]) + "\n"
 
 
 def table(title: str, rows: Sequence[Figure]) -> Table:
