@@ -104,6 +104,12 @@ def with_request_id(span_id: str, request_id: str) -> Change:
     return change
 
 
+def made_by(span_id: str, scope: str) -> Change:
+    return lambda seen: dataclasses.replace(
+        seen, spans=[dataclasses.replace(one, scope=scope) if one.span_id == span_id else one for one in seen.spans]
+    )
+
+
 def with_records(logs: Sequence[LogLine], lines: dict[str, list[str]]) -> Change:
     return lambda seen: dataclasses.replace(seen, logs=logs, lines=lines)
 
@@ -160,6 +166,18 @@ def test_a_run_in_which_every_hop_kept_everything_is_green() -> None:
         (without("event-out"), Hop.EVENT_OUT, "manager: no PRODUCER span below a request"),
         (without("get-in"), Hop.EVENT_OUT, "manager: no PRODUCER span below a request"),
         (with_request_id("event-out", "another"), Hop.EVENT_OUT, "no PRODUCER span under a request ID of the client"),
+        (
+            made_by("get-in", "ai.backend.common.otel"),
+            Hop.HTTP_IN,
+            "get-in has a SERVER span of ai.backend.common.otel",
+        ),
+        (made_by("event-out", "ai.backend.x"), Hop.EVENT_OUT, "event-out has a PRODUCER span of ai.backend.x"),
+        (made_by("event-in", "ai.backend.x"), Hop.EVENT_IN, "event-in has a CONSUMER span of ai.backend.x"),
+        (
+            extra(span("lost", "never-came", "manager", "consumer")),
+            Hop.EVENT_IN,
+            "manager: the PRODUCER span of lost never arrived",
+        ),
         (without("event-in"), Hop.EVENT_IN, "manager: no CONSUMER span that names a PRODUCER span"),
         (without("event-out"), Hop.EVENT_IN, "manager: no CONSUMER span that names a PRODUCER span"),
         (with_request_id("event-in", "another"), Hop.EVENT_IN, "event-in has not the request ID that manager sent"),

@@ -23,6 +23,7 @@ def event_out(expected: Expectation, _: Observation, tree: SpanTree) -> list[str
         for component in expected.event_out
         if not any(request_id_of(span) and tree.has_cause(span) for span in tree.of(component, "producer"))
     ]
+    problems += [sentence for component in expected.event_out for sentence in tree.foreign(component, "producer")]
     if not any(span.kind == "producer" and tree.in_step(span) for span in tree.spans):
         problems.append("no PRODUCER span under a request ID of the client")
     return problems
@@ -44,6 +45,12 @@ def event_in(expected: Expectation, _: Observation, tree: SpanTree) -> list[str]
             f"{component}: {span.name} has not the request ID that {component_of(sender)} sent"
             for span, sender in received
             if not request_id_of(span) or request_id_of(span) != request_id_of(sender)
+        )
+        problems += tree.foreign(component, "consumer")
+        problems += some(
+            f"{component}: the PRODUCER span of {span.name} never arrived"
+            for span in tree.of(component, "consumer")
+            if tree.in_step(span) and tree.parent(span) is None and len(tree.linked(span)) < max(1, len(span.links))
         )
         problems += some(
             f"{component}: {span.name} has two CONSUMER spans" for span, _sender in received if tree.is_repeated(span)

@@ -18,6 +18,7 @@ def http_in(expected: Expectation, observation: Observation, tree: SpanTree) -> 
     traces = {step.trace_id for step in observation.steps}
     for component in expected.http_in:
         spans = [span for span in tree.of(component, "server") if is_http(span)]
+        problems += tree.foreign(component, "server")
         in_step = [span for span in spans if tree.in_step(span)]
         if not in_step:
             problems.append(f"{component}: no SERVER span under a request ID of the client")

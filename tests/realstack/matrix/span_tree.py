@@ -7,8 +7,9 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 from otel_backendai.desk.model import Span
-from otel_backendai.names import ATTRIBUTE_ORIGIN_DETAIL, ORIGIN_BACKGROUND, RPC_SYSTEM_NAME
+from otel_backendai.names import ATTRIBUTE_ORIGIN_DETAIL, INSTRUMENTATION_NAME, ORIGIN_BACKGROUND, RPC_SYSTEM_NAME
 from tests.realstack.matrix.observation import Observation, component_of, request_id_of
+from tests.realstack.matrix.sentences import some
 
 _ENTRY_KINDS = ("server", "consumer")
 _EXIT_KINDS = ("client", "producer")
@@ -84,6 +85,14 @@ class SpanTree:
         """Whether ``span`` carries a step's request ID, in that step's trace."""
         step = self._steps.get(request_id_of(span))
         return step is not None and step.trace_id == span.trace_id
+
+    def foreign(self, component: str, kind: str) -> list[str]:
+        """A sentence for each span of that kind that somebody else made of what ours stand for: one has one span."""
+        return some(
+            f"{component}: {span.name} has a {kind.upper()} span of {span.scope}"
+            for span in self.of(component, kind)
+            if span.scope and not span.scope.startswith(INSTRUMENTATION_NAME)
+        )
 
     def of(self, component: str, kind: str) -> Iterator[Span]:
         """The spans of one kind that a component sent."""
