@@ -48,6 +48,8 @@ class JSONClient:
             raise SourceError(f"{self.shown} cannot be reached: {reason_of(error.os_error)}") from error
         except TimeoutError as error:
             raise SourceError(f"{self.shown} does not answer") from error
+        except RecursionError as error:
+            raise SourceError(f"what {self.shown} answers is nested too deeply to be read") from error
         except (aiohttp.ClientError, ValueError) as error:
             told = printable(str(error))[:_LONGEST_MESSAGE] or type(error).__name__
             raise SourceError(f"{self.shown} does not answer as HTTP should: {told}") from error
@@ -78,5 +80,5 @@ def _parsed(body: bytes) -> Any:
     try:
         # NaN is no JSON, but a name that Python's parser knows; it must not be printed as a number.
         return json.loads(body, parse_constant=str)
-    except (ValueError, RecursionError):
+    except ValueError:
         return None
