@@ -32,7 +32,7 @@ from otel_backendai.hops.http_attributes import KNOWN_METHODS, OTHER_METHOD, req
 from otel_backendai.hops.peers import is_from_peer
 from otel_backendai.hops.quiet_span import real_span
 from otel_backendai.hops.span_scope import SpanScope, with_request_id
-from otel_backendai.names import BAGGAGE, HEADER_RESPONSE_REQUEST_ID, ORIGIN_HTTP, TRACESTATE
+from otel_backendai.names import ATTRIBUTE_REQUEST_ID, BAGGAGE, HEADER_RESPONSE_REQUEST_ID, ORIGIN_HTTP, TRACESTATE
 from otel_backendai.patching import Hop
 from otel_backendai.propagators.http_headers import HttpHeadersPropagator
 from otel_backendai.propagators.w3c import is_trace_state, well_formed_baggage
@@ -68,11 +68,14 @@ class _HeadersGetter(Getter[Mapping[str, str]]):
             values = cast("list[str] | None", getall(key, None))
         else:
             values = None if key not in carrier else [carrier[key]]
+        if not values:
+            return values
         # The stock propagators write to the log what they cannot read: anybody's text, in up to 180 lines a request.
-        if values is not None and key == BAGGAGE:
-            return [well_formed_baggage(value) for value in values]
-        if values is not None and key == TRACESTATE:
-            return [value for value in values if is_trace_state(value)]
+        if key == BAGGAGE:
+            only = None if is_from_peer(carrier) else ATTRIBUTE_REQUEST_ID
+            return [well_formed_baggage(value, only) for value in values]
+        if key == TRACESTATE:
+            return values if is_trace_state(",".join(values)) else None
         return values
 
     def keys(self, carrier: Mapping[str, str]) -> list[str]:

@@ -520,18 +520,31 @@ async def test_the_name_service_is_never_asked(
     assert {name: value for name, value in (span.attributes or {}).items() if name.startswith("server.")} == expected
 
 
+HOSTILE_BAGGAGE = [",".join(f'h{number}"=1' for number in range(150)), f"h={'HOSTILE' * 1000}", "HOSTILE TEXT=1,a=b;@"]
+HOSTILE_TRACE_STATES = ["HOSTILE TEXT", "9hostile=1", "a=1,a=HOSTILE", f"hostile={'v' * 300}"]
+
+
+@pytest.mark.parametrize("marker", ["X-BackendAI-Storage-Auth-Token", "X-Other"], ids=["from a peer", "from anybody"])
 async def test_hostile_headers_are_not_in_the_log(
-    serve: ServeApp, telemetry: Telemetry, caplog: pytest.LogCaptureFixture
+    marker: str,
+    serve: ServeApp,
+    telemetry: Telemetry,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The stock propagators quote what they cannot read, a line for each of 180 members, for anybody who asks."""
-    hostile = ",".join(f'h{number}"=1' for number in range(150))
-    trace_parent = f"traceparent: 00-{'a' * 32}-{'b' * 16}-01\r\n"
-    head = f"GET /baggage HTTP/1.1\r\nHost: h\r\n{trace_parent}baggage: {hostile}\r\ntracestate: HOSTILE TEXT\r\n\r\n"
-    answer = await raw_request(await serve(build_app()), head.encode())
-    assert b"200 OK" in answer
+    monkeypatch.setattr("otel_backendai.hops.peers.component", lambda: "storage-proxy")
+    base = await serve(build_app())
+    head = f"GET /baggage HTTP/1.1\r\nHost: h\r\nConnection: close\r\n{marker}: 1\r\n"
+    head += f"traceparent: 00-{'a' * 32}-{'b' * 16}-01\r\n"
+    hostile = [f"baggage: {value}\r\n" for value in HOSTILE_BAGGAGE]
+    hostile += [f"tracestate: {value}\r\n" for value in HOSTILE_TRACE_STATES]
+    hostile.append("tracestate: a=1\r\ntracestate: a=2\r\n")
+    for lines in hostile:
+        assert b"200 OK" in await raw_request(base, f"{head}{lines}\r\n".encode())
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
-    (span,) = telemetry.of_kind(SpanKind.SERVER)
-    assert format(span.context.trace_id, "032x") == "a" * 32
+    spans = telemetry.of_kind(SpanKind.SERVER)
+    assert [format(span.context.trace_id, "032x") for span in spans] == ["a" * 32] * len(hostile)
 
 
 async def test_a_trace_state_travels(serve: ServeApp, telemetry: Telemetry) -> None:
