@@ -9,7 +9,7 @@ who may see what is decided by our wrap of ``ClientSession._request``, where eve
 
 import inspect
 import os
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Any
 from weakref import WeakSet
 
@@ -149,7 +149,7 @@ def _wrap_request(original: Callable[..., Awaitable[Any]]) -> Callable[..., Any]
             # Pairs that are there once only. Not under a guard: what they raise is the application's own.
             kwargs["headers"] = list(kwargs["headers"])
         with _REQUEST:
-            context, headers = _prepare(self, str_or_url, kwargs.get("headers"))
+            context, headers = _prepare(self, method, str_or_url, kwargs)
             if headers is not None:
                 sent = {**kwargs, "headers": headers}
             token = context_api.attach(context)
@@ -165,20 +165,22 @@ def _wrap_request(original: Callable[..., Awaitable[Any]]) -> Callable[..., Any]
     return _request
 
 
-def _prepare(session: Any, str_or_url: Any, headers: Any) -> tuple[context_api.Context, CIMultiDict[str] | None]:
+def _prepare(
+    session: Any, method: str, str_or_url: Any, kwargs: Mapping[str, Any]
+) -> tuple[context_api.Context, CIMultiDict[str] | None]:
     """The context to make the call in, and its headers if they differ from the application's."""
     url = URL(str_or_url)
     if not url.is_absolute():
         base = getattr(session, "_base_url", None)
         url = base.join(url) if base is not None else url
-    own: CIMultiDict[str] = CIMultiDict(headers or {})
+    own: CIMultiDict[str] = CIMultiDict(kwargs.get("headers") or {})
     both = (own, session.headers)
     # HTTP calls of noise are noise, unless they follow on something that was not.
     current = woken_already(context_api.get_current())
     if is_user_traffic(current):
         take_ours_off(own)
         return with_outbound(TO_THIRD_PARTY, current), own
-    if not is_peer(url, both):
+    if not is_peer(method, url, both, kwargs.get("json"), current):
         return with_outbound(TO_THIRD_PARTY, current), None
     _drop_ambient_traceparent(own)
     by_application = [name for name in HOP.written if name in own or name in both[1]]

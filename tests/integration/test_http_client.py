@@ -100,14 +100,13 @@ UNMARKED = [
     ("client", "/", {"User-Agent": "Backend.AI Client for Python 23.9.10"}),
     ("client", "/upload?token=t&dst_dir=d", {}),
     ("client", "/download?token=t", {}),
-    ("manager", "/status", {}),
-    ("manager", "/v2/conf", {}),
 ]
 NO_PEERS = [
     ("storage-proxy", "/auth/authorize", {"User-Agent": "Backend.AI Client for Python 26.9.6"}),
     ("client", "/upload", {}),
     ("manager", "/upload?token=t", {}),
-    ("appproxy-worker", "/status", {}),
+    ("manager", "/status", {}),
+    ("manager", "/v2/conf", {}),
     ("webserver", "/", {"User-Agent": "curl/8"}),
 ]
 
@@ -125,7 +124,7 @@ async def test_peers_without_a_marker(
     serve: ServeApp,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Who calls decides: log-ins of the web server, uploads of a client, the manager's questions to the app-proxy."""
+    """Who calls decides: log-ins of the web server, uploads of a client."""
     receiver = Receiver()
     base = await serve(receiver.app)
     monkeypatch.setenv("OTEL_BACKENDAI_COMPONENT", name)
@@ -139,6 +138,58 @@ async def test_peers_without_a_marker(
         component.component.cache_clear()
     assert receiver.ours().get("X-Request-ID") == ("req-1" if is_peer else None)
     assert bool(receiver.ours()) is is_peer
+
+
+# What the manager sends to the app-proxy, in all releases, and what it tells a session's `callback_url`.
+CONF = {"login_session_token": None, "kernel_host": "h", "kernel_port": 1, "session": {"id": "s"}}
+TOLD = {"type": "session_lifecycle", "event": "session_started", "session": "s", "when": "now"}
+
+
+@pytest.mark.parametrize(
+    ("expected", "name", "method", "target", "body"),
+    [
+        (True, "manager", "POST", "/v2/conf", CONF),
+        (False, "manager", "POST", "/v2/conf", TOLD),
+        (False, "manager", "GET", "/v2/conf", CONF),
+        (False, "manager", "POST", "/other/conf", CONF),
+        (False, "agent", "POST", "/v2/conf", CONF),
+    ],
+)
+async def test_the_managers_configuration_of_an_app(
+    expected: bool,
+    name: str,
+    method: str,
+    target: str,
+    body: dict[str, object],
+    client_hop: Telemetry,
+    serve: ServeApp,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It has no marker: its body tells it from a call to an address that a user chooses."""
+    monkeypatch.setattr(peers, "component", lambda: name)
+    receiver = Receiver()
+    base = await serve(receiver.app)
+    async with aiohttp.ClientSession() as session:
+        with bind_request_id("req-1"):
+            async with session.request(method, base + target, json=body):
+                pass
+    assert bool(receiver.ours()) is expected
+
+
+async def test_a_call_that_is_known_to_go_to_a_peer(client_hop: Telemetry, serve: ServeApp) -> None:
+    """An adapter says so where the call is made; what follows is judged as before."""
+    receiver = Receiver()
+    base = await serve(receiver.app)
+    async with aiohttp.ClientSession() as session:
+        with bind_request_id("req-1"):
+            token = context_api.attach(peers.with_peer(context_api.get_current()))
+            async with session.get(base + "/status"):
+                pass
+            context_api.detach(token)
+            async with session.get(base + "/status"):
+                pass
+    assert receiver.ours(0)["X-Request-ID"] == "req-1"
+    assert receiver.ours(1) == {}
 
 
 async def test_nothing_of_ours_reaches_an_end_users_program(client_hop: Telemetry, serve: ServeApp) -> None:

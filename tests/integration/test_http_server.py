@@ -384,10 +384,11 @@ async def test_a_header_of_the_application_stays(
     [
         ("storage-proxy", "X-BackendAI-Storage-Auth-Token", True),
         ("appproxy-coordinator", "X-BackendAI-Token", True),
+        ("wsproxy", "X-BackendAI-Token", True),
         ("agent-watcher", "X-BackendAI-Watcher-Token", True),
         ("storage-proxy", "X-BackendAI-Watcher-Token", False),
         ("manager", "X-BackendAI-Token", False),
-        ("appproxy-worker", "X-BackendAI-Storage-Auth-Token", False),
+        ("appproxy-worker", "X-BackendAI-Token", False),
     ],
 )
 async def test_baggage_comes_in_from_peers_only(
