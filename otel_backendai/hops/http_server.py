@@ -51,9 +51,6 @@ entities_of: EntitiesOf | None = None
 # The token that a request brings, if it does: where that stands, the releases know, and set this.
 token_of: tokens.TokenOf | None = None
 
-# How probes and scrapers ask; what else comes to such a path is work.
-_ASKING = frozenset({"GET", "HEAD"})
-
 _ANSWER = create_key("otel-backendai-answer")
 
 _REQUEST_ID_HEADERS = HttpHeadersPropagator()
@@ -189,7 +186,7 @@ def _server_scope(request: Any, answer: _Answer) -> SpanScope:
         attributes = request_attributes(request)
         method = str(attributes[HTTP_REQUEST_METHOD])
         attributes.update(origin)
-        quiet = request.method in _ASKING and noise.is_noise_path(request.path)
+        quiet = noise.is_noise_path(request.path, request.method)
     name = "HTTP" if method == OTHER_METHOD else method
     return SpanScope(HOP.tracer, name, SpanKind.SERVER, context, attributes, links, quiet=quiet)
 

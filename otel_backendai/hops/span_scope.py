@@ -36,7 +36,7 @@ from otel_backendai import request_id
 from otel_backendai.component import component
 from otel_backendai.counters import count_minted
 from otel_backendai.guard import Guard
-from otel_backendai.hops.quiet_span import QuietSpan, with_quiet_span, woken
+from otel_backendai.hops.quiet_span import QuietSpan, real_span, with_quiet_span, woken
 from otel_backendai.names import ATTRIBUTE_ORIGIN_COMPONENT, ATTRIBUTE_ORIGIN_DETAIL, ATTRIBUTE_REQUEST_ID
 from otel_backendai.redaction import redact_text
 
@@ -84,7 +84,7 @@ class SpanScope:
         attributes: Attributes at creation, which samplers see.
         links: Links at creation.
         quiet: For noise that begins work (a timer's run, a health request): no span of its own unless work below it
-            is worth one, see :class:`QuietSpan`. Below a sampled parent nothing is opened at all.
+            is worth one or it fails, see :class:`QuietSpan`. Below a sampled parent only if it fails.
     """
 
     __slots__ = ("_context", "_failed", "_kept_open", "_start", "_token", "span")
@@ -120,7 +120,10 @@ class SpanScope:
                     self._context = woken(self._context)
                     self.span = tracer.start_span(name, self._context, kind, attributes, links)
                     self._context = set_span_in_context(self.span, self._context)
-                elif not get_current_span(self._context).get_span_context().trace_flags.sampled:
+                elif get_current_span(self._context).get_span_context().trace_flags.sampled:
+                    # What is below belongs to the span above; only a failure of its own wakes this one.
+                    self.span = QuietSpan(partial(tracer.start_span, name, self._context, kind, attributes, links))
+                else:
                     # A root once it wakes: a sender's decision against spans was made about noise, too.
                     root = set_span_in_context(INVALID_SPAN, self._context)
                     self.span = QuietSpan(partial(tracer.start_span, name, root, kind, attributes, links))
@@ -183,8 +186,7 @@ class SpanScope:
             return
         self._failed = True
         with _CLOSE:
-            span = self.span
-            record_error(span.wake() if isinstance(span, QuietSpan) else span, error, error_type, message)
+            record_error(real_span(self.span, wake=True), error, error_type, message)
 
 
 def record_error(span: Span, error: Exception, error_type: str | None = None, message: str | None = None) -> None:

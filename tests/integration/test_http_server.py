@@ -365,6 +365,49 @@ async def test_health_checks_make_no_span_but_answer_the_header(
     assert not telemetry.of_kind(SpanKind.SERVER)
 
 
+@pytest.mark.parametrize("traced", [False, True], ids=["by itself", "in a trace"])
+@pytest.mark.parametrize("path", ["/health", "/status"])
+async def test_a_health_check_that_fails_is_a_span(
+    path: str, traced: bool, telemetry: Telemetry, serve: ServeApp, client: aiohttp.ClientSession
+) -> None:
+    """With route, status and exception, below the caller's span if that is sampled."""
+
+    async def unhealthy(request: web.Request) -> web.Response:
+        return web.Response(status=503)
+
+    async def raising(request: web.Request) -> web.Response:
+        raise LookupError("gone")
+
+    app = web.Application()
+    app.router.add_get("/health", unhealthy)
+    app.router.add_get("/status", raising)
+    headers = {"traceparent": f"00-{'a' * 32}-{'b' * 16}-01"} if traced else {}
+    async with client.get(await serve(app) + path, headers=headers) as response:
+        status = response.status
+    span = telemetry.only(SpanKind.SERVER)
+    assert span.name == f"GET {path}"
+    assert span.attributes is not None
+    assert span.attributes["http.response.status_code"] == status
+    assert span.attributes["error.type"] == ("503" if status == 503 else "LookupError")
+    assert span.status.status_code is StatusCode.ERROR
+    assert (span.parent.span_id if span.parent else 0) == (int("b" * 16, 16) if traced else 0)
+
+
+async def test_what_is_sent_to_the_path_of_a_health_check_is_work(
+    telemetry: Telemetry, serve: ServeApp, client: aiohttp.ClientSession
+) -> None:
+    """Probes ask and scrapers ask; nothing is noise that may change something."""
+
+    async def change(request: web.Request) -> web.Response:
+        return web.Response()
+
+    app = web.Application()
+    app.router.add_post("/health", change)
+    async with client.post(await serve(app) + "/health"):
+        pass
+    assert telemetry.only(SpanKind.SERVER).name == "POST /health"
+
+
 async def test_a_header_of_the_application_stays(
     telemetry: Telemetry, serve: ServeApp, client: aiohttp.ClientSession
 ) -> None:
