@@ -149,9 +149,9 @@ def _baggage_members(carrier: Mapping[object, object]) -> Iterator[tuple[str, st
         yield unquote_plus(match[1]), unquote_plus(match[2])
 
 
-def _matches(header: str) -> Iterator[re.Match[str]]:
+def _matches(header: str) -> list[re.Match[str]]:
     members = header[:MAX_FIELD_LENGTH].split(",", MAX_BAGGAGE_MEMBERS)[:MAX_BAGGAGE_MEMBERS]
-    return (match for match in map(_baggage_member, members) if match is not None)
+    return [match for match in map(_baggage_member, members) if match is not None]
 
 
 def inject(carrier: dict[str, str], context: Context | None) -> None:

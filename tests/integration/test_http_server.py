@@ -7,6 +7,7 @@ import asyncio
 import logging
 import re
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import aiohttp
 import pytest
@@ -548,6 +549,7 @@ async def test_a_handler_that_fails_in_the_middle(serve: ServeApp, telemetry: Te
         (b"GET /ok HTTP/1.1\r\nHost: ::1\r\n\r\n", {"server.address": "::1"}),
         (b"GET /ok HTTP/1.1\r\nHost: manager:99999\r\n\r\n", {"server.address": "manager"}),
         (b"GET /ok HTTP/1.1\r\nHost:\r\n\r\n", {}),
+        (b"GET /ok HTTP/1.1\r\nHost: :8081\r\n\r\n", {}),
     ],
 )
 async def test_the_name_service_is_never_asked(
@@ -562,6 +564,42 @@ async def test_the_name_service_is_never_asked(
     await raw_request(await serve(build_app()), head)
     (span,) = telemetry.of_kind(SpanKind.SERVER)
     assert {name: value for name, value in (span.attributes or {}).items() if name.startswith("server.")} == expected
+
+
+@pytest.mark.parametrize(
+    ("target", "expected"),
+    [
+        ("/ok?limit=20&token=SECRET&q=a%20b", "limit=20&token=REDACTED&q=a%20b"),
+        ("/ok?token=SECRET", "token=REDACTED"),
+        (f"/ok?q={'x' * 1020}&token=SECRET", f"q={'x' * 1020}&t"),
+        ("/ok?", None),
+        ("/ok", None),
+    ],
+)
+async def test_query_and_client(target: str, expected: str | None, serve: ServeApp, telemetry: Telemetry) -> None:
+    """A query as it came, if there is one, without secrets, and bounded; and who sent it, not who says to have."""
+    head = f"GET {target} HTTP/1.1\r\nHost: h\r\nX-Forwarded-For: 10.0.0.1\r\nConnection: close\r\n\r\n"
+    await raw_request(await serve(build_app()), head.encode())
+    attributes = telemetry.only(SpanKind.SERVER).attributes
+    assert attributes is not None
+    assert attributes.get("url.query") == expected
+    assert attributes["client.address"] == "127.0.0.1"
+
+
+async def test_a_server_on_a_unix_socket(telemetry: Telemetry, tmp_path: Path) -> None:
+    """Its clients have no address."""
+    runner = web.AppRunner(build_app())
+    await runner.setup()
+    try:
+        await web.UnixSite(runner, str(tmp_path / "s")).start()
+        connector = aiohttp.UnixConnector(str(tmp_path / "s"))
+        async with aiohttp.ClientSession(connector=connector) as session, session.get("http://h/ok") as response:
+            assert response.status == 200
+    finally:
+        await runner.cleanup()
+    attributes = telemetry.only(SpanKind.SERVER).attributes
+    assert attributes is not None
+    assert "client.address" not in attributes
 
 
 HOSTILE_BAGGAGE = [",".join(f'h{number}"=1' for number in range(150)), f"h={'HOSTILE' * 1000}", "HOSTILE TEXT=1,a=b;@"]
