@@ -4,12 +4,12 @@
 """A span around one call: opened and closed under the guard, never across a ``yield``."""
 
 import traceback
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from contextlib import suppress
 from contextvars import Token
 from functools import partial
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 from opentelemetry import context as context_api
 from opentelemetry.context import Context
@@ -156,15 +156,13 @@ class SpanScope:
         """
         self._kept_open = True
 
-    def continued_by(self, coroutine: Awaitable[T]) -> Awaitable[T]:
-        """Return a coroutine that awaits ``coroutine`` in this scope, which stays open for it after this block."""
+    def continued_by(self, coroutine: Coroutine[Any, Any, T]) -> Coroutine[Any, Any, T]:
+        """Return a coroutine that awaits ``coroutine`` in this scope, which stays open for it after this block.
+
+        One that ends before its first step (its task is cancelled at once) leaves no span: nothing was done.
+        """
         self._kept_open = True
-
-        async def run() -> T:
-            with self:
-                return await coroutine
-
-        return run()
+        return _continue(self, coroutine, _NotBegun(self, coroutine))
 
     def forget(self) -> None:
         """Never end the span, so that nobody hears of it: for what turns out to be nothing, with nothing below it."""
@@ -187,6 +185,30 @@ class SpanScope:
         self._failed = True
         with _CLOSE:
             record_error(real_span(self.span, wake=True), error, error_type, message)
+
+
+class _NotBegun:
+    """Closes a coroutine that nobody can await any more: Python would say that nobody ever did."""
+
+    __slots__ = ("_coroutine", "_scope")
+
+    def __init__(self, scope: SpanScope, coroutine: Coroutine[Any, Any, Any]) -> None:
+        self._scope = scope
+        self._coroutine: Coroutine[Any, Any, Any] | None = coroutine
+
+    def begin(self) -> None:
+        self._coroutine = None
+
+    def __del__(self) -> None:
+        if self._coroutine is not None:
+            self._coroutine.close()
+            self._scope.forget()
+
+
+async def _continue(scope: SpanScope, coroutine: Coroutine[Any, Any, T], state: _NotBegun) -> T:
+    state.begin()
+    with scope:
+        return await coroutine
 
 
 def record_error(span: Span, error: Exception, error_type: str | None = None, message: str | None = None) -> None:
