@@ -85,7 +85,7 @@ class HttpClientInstrumentor(_HopInstrumentor):
     def hop(self) -> Hop:
         """See :mod:`otel_backendai.hops.http_client`, and the adapters for the app-proxy."""
         from otel_backendai.hops.http_client import HOP
-        from otel_backendai.releases import app_proxy, user_traffic  # noqa: F401  # they declare their wraps
+        from otel_backendai.releases import app_proxy, app_proxy_status, user_traffic  # noqa: F401  # declare their wraps
 
         return HOP
 

@@ -5,9 +5,10 @@
 
 from typing import Any
 
+from opentelemetry.semconv.attributes.client_attributes import CLIENT_ADDRESS
 from opentelemetry.semconv.attributes.http_attributes import HTTP_REQUEST_METHOD, HTTP_REQUEST_METHOD_ORIGINAL
 from opentelemetry.semconv.attributes.server_attributes import SERVER_ADDRESS, SERVER_PORT
-from opentelemetry.semconv.attributes.url_attributes import URL_PATH, URL_SCHEME
+from opentelemetry.semconv.attributes.url_attributes import URL_PATH, URL_QUERY, URL_SCHEME
 from opentelemetry.semconv.attributes.user_agent_attributes import USER_AGENT_ORIGINAL
 from opentelemetry.util.types import AttributeValue
 
@@ -28,6 +29,12 @@ def request_attributes(request: Any) -> dict[str, AttributeValue]:
     else:
         attributes[HTTP_REQUEST_METHOD] = OTHER_METHOD
         attributes[HTTP_REQUEST_METHOD_ORIGINAL] = clean_text(method)[:32]
+    query = request.rel_url.raw_query_string
+    if query:
+        attributes[URL_QUERY] = clean_text(redact_url(query))
+    # The other end of the connection, which may be a proxy: what such a one writes into headers, anybody may.
+    if request.remote:
+        attributes[CLIENT_ADDRESS] = request.remote
     attributes.update(_server_attributes(request.headers.get("Host")))
     agent = request.headers.get("User-Agent")
     if agent:
@@ -50,6 +57,8 @@ def _server_attributes(host: str | None) -> dict[str, AttributeValue]:
         address, port = text, ""
     else:
         address, _, port = text.partition(":")
+    if not address:
+        return {}
     attributes: dict[str, AttributeValue] = {SERVER_ADDRESS: address}
     if port.isdecimal() and len(port) <= 5 and int(port) <= 65_535:
         attributes[SERVER_PORT] = int(port)

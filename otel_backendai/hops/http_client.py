@@ -9,7 +9,7 @@ who may see what is decided by our wrap of ``ClientSession._request``, where eve
 
 import inspect
 import os
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Any
 from weakref import WeakSet
 
@@ -66,12 +66,7 @@ class _HttpClientHop(Hop):
             return
         self._provider = tracer_provider
         self._configs.clear()
-        wrapped: TextMapPropagator = propagate.get_global_textmap()
-        if not isinstance(wrapped, PeersOnlyPropagator):
-            self._propagator = PeersOnlyPropagator(wrapped)
-            propagate.set_global_textmap(self._propagator)
-        names = {*REQUEST_ID_HEADERS, *W3C_FIELDS, *propagate.get_global_textmap().fields}
-        self.written = tuple({name.lower(): istr(name.lower()) for name in names}.values())
+        self._wrap_propagator(propagate.get_global_textmap())
         super().install(tracer_provider)
 
     def uninstall(self) -> None:
@@ -83,8 +78,19 @@ class _HttpClientHop(Hop):
             session._trace_configs = [config for config in session._trace_configs if not hasattr(config, _OUR_MARK)]
         self._sessions.clear()
 
+    def _wrap_propagator(self, current: TextMapPropagator) -> None:
+        if not isinstance(current, PeersOnlyPropagator):
+            self._propagator = PeersOnlyPropagator(current)
+            propagate.set_global_textmap(self._propagator)
+        names = {*REQUEST_ID_HEADERS, *W3C_FIELDS, *propagate.get_global_textmap().fields}
+        self.written = tuple({name.lower(): istr(name.lower()) for name in names}.values())
+
     def equip(self, session: Any) -> None:
         """Give ``session`` the CLIENT span if contrib has not, and in any case the redirect rule; once per session."""
+        current = propagate.get_global_textmap()
+        if not isinstance(current, PeersOnlyPropagator):
+            # The application has set one of its own since.
+            self._wrap_propagator(current)
         configs = session._trace_configs
         if configs and hasattr(configs[-1], _OUR_MARK):
             return
@@ -123,14 +129,17 @@ def _make_trace_config(with_span: bool, tracer_provider: TracerProvider | None) 
 
 async def _on_request_redirect(session: Any, trace_config_ctx: Any, params: Any) -> None:
     """Take what we added off a request that a peer sends on to another origin (aiohttp drops only credentials)."""
+    outbound = current_outbound()
+    if outbound is None or not outbound.to_peer:
+        return
+    stays = False  # in case of doubt
     with _REDIRECT:
-        outbound = current_outbound()
-        if outbound is None or not outbound.to_peer:
-            return
         location = params.response.headers.get("Location") or params.response.headers.get("URI") or ""
         target = params.url.join(URL(location))
-        if target.origin() == params.url.origin() or is_peer_host(target):
-            return
+        stays = target.origin() == params.url.origin() or is_peer_host(target)
+    if stays:
+        return
+    with _REDIRECT:
         for name in HOP.written:
             if name not in outbound.set_by_application:
                 params.headers.popall(name, None)
@@ -141,44 +150,46 @@ def _wrap_request(original: Callable[..., Awaitable[Any]]) -> Callable[..., Any]
     async def _request(self: Any, method: str, str_or_url: Any, **kwargs: Any) -> Any:
         if not HOP.active:
             return await original(self, method, str_or_url, **kwargs)
-        token, context = None, None
-        sent = kwargs
         with _SESSIONS:
             HOP.equip(self)
         if isinstance(kwargs.get("headers"), Iterator):
             # Pairs that are there once only. Not under a guard: what they raise is the application's own.
             kwargs["headers"] = list(kwargs["headers"])
+        prepared = None
         with _REQUEST:
-            context, headers = _prepare(self, str_or_url, kwargs.get("headers"))
-            if headers is not None:
-                sent = {**kwargs, "headers": headers}
-            token = context_api.attach(context)
+            prepared = _prepare(self, method, str_or_url, kwargs)
+        # In case of doubt it is a third party.
+        context, headers = prepared or (with_outbound(TO_THIRD_PARTY), None)
+        if headers is not None:
+            kwargs["headers"] = headers
+        token = context_api.attach(context)
         try:
-            return await original(self, method, str_or_url, **sent)
+            return await original(self, method, str_or_url, **kwargs)
         finally:
-            if token is not None:
-                with _REQUEST:
-                    # Only while it is still ours: a coroutine that is closed elsewhere must not restore ours there.
-                    if context_api.get_current() is context:
-                        context_api.detach(token)
+            with _REQUEST:
+                # Only while it is still ours: a coroutine that is closed elsewhere must not restore ours there.
+                if context_api.get_current() is context:
+                    context_api.detach(token)
 
     return _request
 
 
-def _prepare(session: Any, str_or_url: Any, headers: Any) -> tuple[context_api.Context, CIMultiDict[str] | None]:
+def _prepare(
+    session: Any, method: str, str_or_url: Any, kwargs: Mapping[str, Any]
+) -> tuple[context_api.Context, CIMultiDict[str] | None]:
     """The context to make the call in, and its headers if they differ from the application's."""
     url = URL(str_or_url)
     if not url.is_absolute():
         base = getattr(session, "_base_url", None)
         url = base.join(url) if base is not None else url
-    own: CIMultiDict[str] = CIMultiDict(headers or {})
+    own: CIMultiDict[str] = CIMultiDict(kwargs.get("headers") or {})
     both = (own, session.headers)
     # HTTP calls of noise are noise, unless they follow on something that was not.
     current = woken_already(context_api.get_current())
     if is_user_traffic(current):
         take_ours_off(own)
         return with_outbound(TO_THIRD_PARTY, current), own
-    if not is_peer(url, both):
+    if not is_peer(method, url, both, kwargs.get("json"), current):
         return with_outbound(TO_THIRD_PARTY, current), None
     _drop_ambient_traceparent(own)
     by_application = [name for name in HOP.written if name in own or name in both[1]]

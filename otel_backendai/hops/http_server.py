@@ -32,7 +32,7 @@ from otel_backendai.hops.http_attributes import KNOWN_METHODS, OTHER_METHOD, req
 from otel_backendai.hops.peers import is_from_peer
 from otel_backendai.hops.quiet_span import real_span
 from otel_backendai.hops.span_scope import SpanScope, with_request_id
-from otel_backendai.names import BAGGAGE, HEADER_RESPONSE_REQUEST_ID, ORIGIN_HTTP, TRACESTATE
+from otel_backendai.names import ATTRIBUTE_REQUEST_ID, BAGGAGE, HEADER_RESPONSE_REQUEST_ID, ORIGIN_HTTP, TRACESTATE
 from otel_backendai.patching import Hop
 from otel_backendai.propagators.http_headers import HttpHeadersPropagator
 from otel_backendai.propagators.w3c import is_trace_state, well_formed_baggage
@@ -51,9 +51,6 @@ entities_of: EntitiesOf | None = None
 # The token that a request brings, if it does: where that stands, the releases know, and set this.
 token_of: tokens.TokenOf | None = None
 
-# How probes and scrapers ask; what else comes to such a path is work.
-_ASKING = frozenset({"GET", "HEAD"})
-
 _ANSWER = create_key("otel-backendai-answer")
 
 _REQUEST_ID_HEADERS = HttpHeadersPropagator()
@@ -68,11 +65,14 @@ class _HeadersGetter(Getter[Mapping[str, str]]):
             values = cast("list[str] | None", getall(key, None))
         else:
             values = None if key not in carrier else [carrier[key]]
+        if not values:
+            return values
         # The stock propagators write to the log what they cannot read: anybody's text, in up to 180 lines a request.
-        if values is not None and key == BAGGAGE:
-            return [well_formed_baggage(value) for value in values]
-        if values is not None and key == TRACESTATE:
-            return [value for value in values if is_trace_state(value)]
+        if key == BAGGAGE:
+            only = None if is_from_peer(carrier) else ATTRIBUTE_REQUEST_ID
+            return [well_formed_baggage(value, only) for value in values]
+        if key == TRACESTATE:
+            return values if is_trace_state(",".join(values)) else None
         return values
 
     def keys(self, carrier: Mapping[str, str]) -> list[str]:
@@ -186,7 +186,7 @@ def _server_scope(request: Any, answer: _Answer) -> SpanScope:
         attributes = request_attributes(request)
         method = str(attributes[HTTP_REQUEST_METHOD])
         attributes.update(origin)
-        quiet = request.method in _ASKING and noise.is_noise_path(request.path)
+        quiet = noise.is_noise_path(request.path, request.method)
     name = "HTTP" if method == OTHER_METHOD else method
     return SpanScope(HOP.tracer, name, SpanKind.SERVER, context, attributes, links, quiet=quiet)
 

@@ -13,11 +13,12 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-from opentelemetry.trace import format_span_id, format_trace_id, get_current_span
+from opentelemetry import context as context_api
+from opentelemetry.trace import format_span_id, format_trace_id
 
 from otel_backendai import request_id
 from otel_backendai.guard import Guard
-from otel_backendai.hops.quiet_span import QuietSpan, real_span
+from otel_backendai.hops.quiet_span import span_to_name
 from otel_backendai.names import LOG_REQUEST_ID, LOG_SPAN_ID, LOG_TRACE_ID
 from otel_backendai.patching import Hop
 
@@ -54,10 +55,9 @@ def _stamp(record: logging.LogRecord) -> None:
         attributes[LOG_REQUEST_ID] = request_id.read()
     if stamped:
         return
-    span = real_span(get_current_span())
-    span_context = span.get_span_context()
-    # What stands for the span of a run that has found nothing to do yet is in no trace that anybody will find.
-    valid = span_context.is_valid and not isinstance(span, QuietSpan)
+    # Not what stands for the span of a run that has found nothing to do yet: it is in no trace that anybody will find.
+    span_context = span_to_name(context_api.get_current()).get_span_context()
+    valid = span_context.is_valid
     attributes.setdefault(LOG_TRACE_ID, format_trace_id(span_context.trace_id) if valid else NO_SPAN)
     attributes.setdefault(LOG_SPAN_ID, format_span_id(span_context.span_id) if valid else NO_SPAN)
 

@@ -30,6 +30,9 @@ NOISE_PATHS = frozenset(
     }
 )
 
+# How probes and scrapers ask; what else comes to these paths is work.
+_ASKING = frozenset({"GET", "HEAD"})
+
 # The agent pool's health check, sent to each agent every few seconds.
 NOISE_RPC_METHODS = frozenset({"ping"})
 
@@ -135,10 +138,10 @@ def is_noise(name: str, default: bool) -> bool:
     return default and not nothing and name not in excepted
 
 
-def is_noise_path(path: str) -> bool:
-    """Whether a request to ``path`` makes no SERVER span."""
+def is_noise_path(path: str, method: str = "GET") -> bool:
+    """Whether a request to ``path`` makes no SERVER span; by default only one that asks, by the settings any."""
     excluded: Any = _excluded()
-    return is_noise(path, path in NOISE_PATHS) or bool(excluded.url_disabled(path))
+    return is_noise(path, path in NOISE_PATHS and method in _ASKING) or bool(excluded.url_disabled(path))
 
 
 def is_noise_method(method: str) -> bool:

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from functools import cache
 
 from multidict import CIMultiDict, istr
+from opentelemetry import context as context_api
+from opentelemetry.context import Context, create_key
 from yarl import URL
 
 from otel_backendai.component import component
@@ -21,6 +23,7 @@ _STORAGE_TOKEN, _TOKEN, _WATCHER_TOKEN = MARKER_HEADERS = tuple(
 _VERIFIED_BY = {
     "storage-proxy": _STORAGE_TOKEN,
     "appproxy-coordinator": _TOKEN,
+    "wsproxy": _TOKEN,  # its predecessor, up to 25.12
     "agent-watcher": _WATCHER_TOKEN,
 }
 
@@ -32,9 +35,12 @@ _USER_AGENT = istr("User-Agent")
 _CLIENT_LIBRARY = ("Backend.AI Client for Python ", "Backend.AI Web Server ")
 SIGNING_COMPONENTS = frozenset({"webserver", "client"})
 
-# The calls of the manager to the app-proxy that carry no marker. The second path is a common one: there only.
-_PEER_PATHS = frozenset({"/v2/conf"})
-_MANAGER_PATHS = frozenset({"/status"})
+# The manager's one call to the app-proxy that has no marker and no function of its own: it is known by its body. By its
+# path alone it could be a session's `callback_url`, which a user chooses, with a body that tells what has happened.
+_CONF_PATH = "/v2/conf"
+_CONF_FIELDS = frozenset({"login_session_token", "kernel_host", "kernel_port", "session"})
+
+_PEER = create_key("otel-backendai-peer")
 
 # The client library's calls to the storage-proxy, which are known by the token in the query.
 _CLIENT_PATHS = frozenset({"/upload", "/download", "/download-archive"})
@@ -71,6 +77,8 @@ def _plain(entry: str) -> str:
 def is_peer_host(url: URL) -> bool:
     """Whether ``OTEL_BACKENDAI_PEERS`` names the host of ``url``."""
     exact, suffixes = _configured()
+    if not exact and not suffixes:
+        return False
     # As it is written, and in the name service's letters.
     hosts = {(url.host or "").lower(), (url.raw_host or "").lower()}
     return any(
@@ -78,13 +86,28 @@ def is_peer_host(url: URL) -> bool:
     )
 
 
-def is_peer(url: URL, headers: tuple[CIMultiDict[str], ...]) -> bool:
-    """Whether a call to ``url`` with ``headers`` (the call's and the session's) goes to a Backend.AI service."""
+def with_peer(context: Context) -> Context:
+    """Return ``context`` in which outbound HTTP calls go to a Backend.AI service, whatever they look like."""
+    return context_api.set_value(_PEER, True, context)
+
+
+def is_peer(
+    method: str, url: URL, headers: tuple[CIMultiDict[str], ...], body: object = None, context: Context | None = None
+) -> bool:
+    """Whether an outbound call goes to a Backend.AI service.
+
+    Args:
+        method: As the application wrote it.
+        url: Where it goes.
+        headers: The call's and the session's.
+        body: What it sends as JSON, if it does.
+        context: That of the call; ``None``: the current one.
+    """
+    if context_api.get_value(_PEER, context) is True or is_peer_host(url):
+        return True
     path = url.path
-    if is_peer_host(url) or path in _PEER_PATHS:
-        return True
-    if path in _MANAGER_PATHS and component() == "manager":
-        return True
+    if path == _CONF_PATH and method == "POST" and component() == "manager":
+        return isinstance(body, Mapping) and body.keys() >= _CONF_FIELDS
     if path in _CLIENT_PATHS and component() == "client" and _CLIENT_TOKEN in url.query:
         return True
     for some in headers:

@@ -81,6 +81,14 @@ def woken_already(context: Context) -> Context:
     return set_span_in_context(span.wake(), context) if span is not None and span.is_awake else context
 
 
+def span_to_name(context: Context) -> Span:
+    """Return the span that a log line of ``context`` belongs to: of noise the real one, none while there is none."""
+    span = _quiet_span(context)
+    if span is None:
+        return get_current_span(context)
+    return span.wake() if span.is_awake else INVALID_SPAN
+
+
 def is_quiet(context: Context) -> bool:
     """Whether ``context`` is that of noise in which nothing of its own was worth a span: nobody's, in other words."""
     return _quiet_span(context) is not None

@@ -4,12 +4,12 @@
 """A span around one call: opened and closed under the guard, never across a ``yield``."""
 
 import traceback
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from contextlib import suppress
 from contextvars import Token
 from functools import partial
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 from opentelemetry import context as context_api
 from opentelemetry.context import Context
@@ -36,7 +36,7 @@ from otel_backendai import request_id
 from otel_backendai.component import component
 from otel_backendai.counters import count_minted
 from otel_backendai.guard import Guard
-from otel_backendai.hops.quiet_span import QuietSpan, with_quiet_span, woken
+from otel_backendai.hops.quiet_span import QuietSpan, real_span, with_quiet_span, woken
 from otel_backendai.names import ATTRIBUTE_ORIGIN_COMPONENT, ATTRIBUTE_ORIGIN_DETAIL, ATTRIBUTE_REQUEST_ID
 from otel_backendai.redaction import redact_text
 
@@ -84,7 +84,7 @@ class SpanScope:
         attributes: Attributes at creation, which samplers see.
         links: Links at creation.
         quiet: For noise that begins work (a timer's run, a health request): no span of its own unless work below it
-            is worth one, see :class:`QuietSpan`. Below a sampled parent nothing is opened at all.
+            is worth one or it fails, see :class:`QuietSpan`. Below a sampled parent only if it fails.
     """
 
     __slots__ = ("_context", "_failed", "_kept_open", "_start", "_token", "span")
@@ -120,7 +120,10 @@ class SpanScope:
                     self._context = woken(self._context)
                     self.span = tracer.start_span(name, self._context, kind, attributes, links)
                     self._context = set_span_in_context(self.span, self._context)
-                elif not get_current_span(self._context).get_span_context().trace_flags.sampled:
+                elif get_current_span(self._context).get_span_context().trace_flags.sampled:
+                    # What is below belongs to the span above; only a failure of its own wakes this one.
+                    self.span = QuietSpan(partial(tracer.start_span, name, self._context, kind, attributes, links))
+                else:
                     # A root once it wakes: a sender's decision against spans was made about noise, too.
                     root = set_span_in_context(INVALID_SPAN, self._context)
                     self.span = QuietSpan(partial(tracer.start_span, name, root, kind, attributes, links))
@@ -153,15 +156,13 @@ class SpanScope:
         """
         self._kept_open = True
 
-    def continued_by(self, coroutine: Awaitable[T]) -> Awaitable[T]:
-        """Return a coroutine that awaits ``coroutine`` in this scope, which stays open for it after this block."""
+    def continued_by(self, coroutine: Coroutine[Any, Any, T]) -> Coroutine[Any, Any, T]:
+        """Return a coroutine that awaits ``coroutine`` in this scope, which stays open for it after this block.
+
+        One that ends before its first step (its task is cancelled at once) leaves no span: nothing was done.
+        """
         self._kept_open = True
-
-        async def run() -> T:
-            with self:
-                return await coroutine
-
-        return run()
+        return _continue(self, coroutine, _NotBegun(self, coroutine))
 
     def forget(self) -> None:
         """Never end the span, so that nobody hears of it: for what turns out to be nothing, with nothing below it."""
@@ -183,8 +184,31 @@ class SpanScope:
             return
         self._failed = True
         with _CLOSE:
-            span = self.span
-            record_error(span.wake() if isinstance(span, QuietSpan) else span, error, error_type, message)
+            record_error(real_span(self.span, wake=True), error, error_type, message)
+
+
+class _NotBegun:
+    """Closes a coroutine that nobody can await any more: Python would say that nobody ever did."""
+
+    __slots__ = ("_coroutine", "_scope")
+
+    def __init__(self, scope: SpanScope, coroutine: Coroutine[Any, Any, Any]) -> None:
+        self._scope = scope
+        self._coroutine: Coroutine[Any, Any, Any] | None = coroutine
+
+    def begin(self) -> None:
+        self._coroutine = None
+
+    def __del__(self) -> None:
+        if self._coroutine is not None:
+            self._coroutine.close()
+            self._scope.forget()
+
+
+async def _continue(scope: SpanScope, coroutine: Coroutine[Any, Any, T], state: _NotBegun) -> T:
+    state.begin()
+    with scope:
+        return await coroutine
 
 
 def record_error(span: Span, error: Exception, error_type: str | None = None, message: str | None = None) -> None:

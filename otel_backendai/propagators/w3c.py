@@ -24,16 +24,21 @@ from otel_backendai.names import BAGGAGE, REQUEST_ID, TRACEPARENT, TRACESTATE
 
 # Twice what W3C asks every platform to propagate (8192 bytes of baggage); more than that is not ours to parse.
 MAX_FIELD_LENGTH = 16_384
-# The limit of the W3C grammar, which OpenTelemetry's own propagator applies too.
+# The limits of the W3C grammar, which OpenTelemetry's own propagator applies too: quoting what is beyond them.
 MAX_BAGGAGE_MEMBERS = 180
+MAX_BAGGAGE_LENGTH = 8192
+MAX_BAGGAGE_MEMBER_LENGTH = 4096
+# What W3C asks everybody to propagate; the newest OpenTelemetry takes no more.
+MAX_TRACE_STATE_LENGTH = 512
+MAX_TRACE_STATE_MEMBERS = 32
 
 _TRACE_CONTEXT = TraceContextTextMapPropagator()
 _BAGGAGE = W3CBaggagePropagator()
 
-# list-member of W3C trace context, level 1: a key, maybe with a tenant before its @, and a value of 256 characters.
-_is_trace_state = re.compile(
-    r"(?:\s*(?:[a-z0-9][a-z0-9_*/@-]{0,255}=[\x20-\x2b\x2d-\x3c\x3e-\x7e]{0,255}[\x21-\x2b\x2d-\x3c\x3e-\x7e])?\s*"
-    r"(?:,|$)){0,32}"
+# list-member of W3C trace context, level 1: a key, maybe of a tenant at a system, and a value of 256 characters.
+_trace_state_member = re.compile(
+    r"([a-z][a-z0-9_*/-]{0,255}|[a-z0-9][a-z0-9_*/-]{0,240}@[a-z][a-z0-9_*/-]{0,13})"
+    r"=[\x20-\x2b\x2d-\x3c\x3e-\x7e]{0,255}[\x21-\x2b\x2d-\x3c\x3e-\x7e]"
 ).fullmatch
 _printable = re.compile(r"[\x20-\x7e]*").fullmatch
 # key = value, each without what W3C excludes, and properties that we do not need.
@@ -109,23 +114,44 @@ def extract(carriers: tuple[Mapping[object, object], ...], context: Context) -> 
 
 
 def is_trace_state(value: str) -> bool:
-    """Whether ``value`` is well-formed and not too long: the stock propagator logs the members that it cannot read."""
-    return len(value) <= MAX_FIELD_LENGTH and _is_trace_state(value) is not None
+    """Whether ``value`` is well-formed, names nobody twice and is not too long; the stock propagator quotes what is not
+    in the log."""
+    if len(value) > MAX_TRACE_STATE_LENGTH or value != value.strip(" \t"):
+        return False
+    members = [_trace_state_member(member.strip(" \t")) for member in value.split(",") if member.strip(" \t")]
+    keys = {member[1] for member in members if member is not None}
+    return len(keys) == len(members) <= MAX_TRACE_STATE_MEMBERS
 
 
-def well_formed_baggage(value: str) -> str:
-    """Return the members of ``value`` that are well-formed: the stock propagator logs the others, word by word."""
-    members = value[:MAX_FIELD_LENGTH].split(",", MAX_BAGGAGE_MEMBERS)[:MAX_BAGGAGE_MEMBERS]
-    return ",".join(member for member in members if _baggage_member(member) is not None)
+def well_formed_baggage(value: str, only: str | None = None) -> str:
+    """Return the members of ``value`` that are well-formed, without their properties, as far as the limits allow.
+
+    The stock propagator quotes all others in the log, word by word.
+
+    Args:
+        value: The text of the header.
+        only: The name of the one member that is wanted; ``None``: all.
+    """
+    kept, length = [], -1
+    for match in _matches(value):
+        member = f"{match[1]}={match[2]}"
+        if (only is None or match[1] == only) and len(member) <= MAX_BAGGAGE_MEMBER_LENGTH:
+            length += 1 + len(member)
+            if length > MAX_BAGGAGE_LENGTH:
+                break
+            kept.append(member)
+    return ",".join(kept)
 
 
 def _baggage_members(carrier: Mapping[object, object]) -> Iterator[tuple[str, str]]:
     # Our own reading: the stock one logs what it cannot parse, and who sends it here is not to be trusted.
-    header = (STRICT_GETTER.get(carrier, BAGGAGE) or [""])[0]
-    for member in header.split(",", MAX_BAGGAGE_MEMBERS)[:MAX_BAGGAGE_MEMBERS]:
-        match = _baggage_member(member)
-        if match is not None:
-            yield unquote_plus(match[1]), unquote_plus(match[2])
+    for match in _matches((STRICT_GETTER.get(carrier, BAGGAGE) or [""])[0]):
+        yield unquote_plus(match[1]), unquote_plus(match[2])
+
+
+def _matches(header: str) -> list[re.Match[str]]:
+    members = header[:MAX_FIELD_LENGTH].split(",", MAX_BAGGAGE_MEMBERS)[:MAX_BAGGAGE_MEMBERS]
+    return [match for match in map(_baggage_member, members) if match is not None]
 
 
 def inject(carrier: dict[str, str], context: Context | None) -> None:

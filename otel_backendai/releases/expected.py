@@ -89,6 +89,7 @@ TARGETS: tuple[tuple[str, str], ...] = (
     ("ai.backend.logging.utils", "_log_context_fields"),
     ("ai.backend.manager.api.rest.middleware.auth", "build_auth_middleware"),
     ("ai.backend.manager.clients.agent.pool", "AgentClientPool._check_all_health"),
+    ("ai.backend.manager.clients.appproxy.client", "AppProxyClient.fetch_status"),
     ("ai.backend.manager.registry", "AgentRegistry.create_cluster"),
     ("ai.backend.manager.registry", "AgentRegistry.create_session"),
     (

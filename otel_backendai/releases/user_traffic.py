@@ -11,12 +11,11 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from opentelemetry import context as context_api
+from opentelemetry.trace import SpanKind
 
-from otel_backendai.guard import Guard
 from otel_backendai.hops.http_client import HOP
+from otel_backendai.hops.span_scope import SpanScope
 from otel_backendai.hops.user_traffic import with_user_traffic
-
-_PROXY = Guard("user traffic: proxy")
 
 
 @HOP.wraps("ai.backend.appproxy.worker.proxy.backend.http", "HTTPBackend.proxy_http")
@@ -28,14 +27,7 @@ def _wrap_proxy(original: Callable[..., Awaitable[Any]]) -> Callable[..., Any]:
     async def proxy(self: Any, *args: Any, **kwargs: Any) -> Any:
         if not HOP.active:
             return await original(self, *args, **kwargs)
-        token = None
-        with _PROXY:
-            token = context_api.attach(with_user_traffic(context_api.get_current()))
-        try:
+        with SpanScope(None, "", SpanKind.CLIENT, with_user_traffic(context_api.get_current())):
             return await original(self, *args, **kwargs)
-        finally:
-            if token is not None:
-                with _PROXY:
-                    context_api.detach(token)
 
     return proxy

@@ -9,13 +9,17 @@ from typing import Any
 import aiohttp
 import pytest
 from aiohttp import web
+from multidict import CIMultiDict
 from opentelemetry import context as context_api
-from opentelemetry import trace
+from opentelemetry import propagate, trace
+from opentelemetry.baggage.propagation import W3CBaggagePropagator
 from opentelemetry.instrumentation.aiohttp_client import AioHttpClientInstrumentor
+from opentelemetry.propagators.composite import CompositePropagator
 from opentelemetry.trace import SpanKind
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from yarl import URL
 
-from otel_backendai import component
+from otel_backendai import component, guard
 from otel_backendai.api import bind_request_id
 from otel_backendai.hops import http_client, http_server, peers
 from otel_backendai.hops.user_traffic import with_user_traffic
@@ -100,14 +104,13 @@ UNMARKED = [
     ("client", "/", {"User-Agent": "Backend.AI Client for Python 23.9.10"}),
     ("client", "/upload?token=t&dst_dir=d", {}),
     ("client", "/download?token=t", {}),
-    ("manager", "/status", {}),
-    ("manager", "/v2/conf", {}),
 ]
 NO_PEERS = [
     ("storage-proxy", "/auth/authorize", {"User-Agent": "Backend.AI Client for Python 26.9.6"}),
     ("client", "/upload", {}),
     ("manager", "/upload?token=t", {}),
-    ("appproxy-worker", "/status", {}),
+    ("manager", "/status", {}),
+    ("manager", "/v2/conf", {}),
     ("webserver", "/", {"User-Agent": "curl/8"}),
 ]
 
@@ -125,7 +128,7 @@ async def test_peers_without_a_marker(
     serve: ServeApp,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Who calls decides: log-ins of the web server, uploads of a client, the manager's questions to the app-proxy."""
+    """Who calls decides: log-ins of the web server, uploads of a client."""
     receiver = Receiver()
     base = await serve(receiver.app)
     monkeypatch.setenv("OTEL_BACKENDAI_COMPONENT", name)
@@ -139,6 +142,58 @@ async def test_peers_without_a_marker(
         component.component.cache_clear()
     assert receiver.ours().get("X-Request-ID") == ("req-1" if is_peer else None)
     assert bool(receiver.ours()) is is_peer
+
+
+# What the manager sends to the app-proxy, in all releases, and what it tells a session's `callback_url`.
+CONF = {"login_session_token": None, "kernel_host": "h", "kernel_port": 1, "session": {"id": "s"}}
+TOLD = {"type": "session_lifecycle", "event": "session_started", "session": "s", "when": "now"}
+
+
+@pytest.mark.parametrize(
+    ("expected", "name", "method", "target", "body"),
+    [
+        (True, "manager", "POST", "/v2/conf", CONF),
+        (False, "manager", "POST", "/v2/conf", TOLD),
+        (False, "manager", "GET", "/v2/conf", CONF),
+        (False, "manager", "POST", "/other/conf", CONF),
+        (False, "agent", "POST", "/v2/conf", CONF),
+    ],
+)
+async def test_the_managers_configuration_of_an_app(
+    expected: bool,
+    name: str,
+    method: str,
+    target: str,
+    body: dict[str, object],
+    client_hop: Telemetry,
+    serve: ServeApp,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It has no marker: its body tells it from a call to an address that a user chooses."""
+    monkeypatch.setattr(peers, "component", lambda: name)
+    receiver = Receiver()
+    base = await serve(receiver.app)
+    async with aiohttp.ClientSession() as session:
+        with bind_request_id("req-1"):
+            async with session.request(method, base + target, json=body):
+                pass
+    assert bool(receiver.ours()) is expected
+
+
+async def test_a_call_that_is_known_to_go_to_a_peer(client_hop: Telemetry, serve: ServeApp) -> None:
+    """An adapter says so where the call is made; what follows is judged as before."""
+    receiver = Receiver()
+    base = await serve(receiver.app)
+    async with aiohttp.ClientSession() as session:
+        with bind_request_id("req-1"):
+            token = context_api.attach(peers.with_peer(context_api.get_current()))
+            async with session.get(base + "/status"):
+                pass
+            context_api.detach(token)
+            async with session.get(base + "/status"):
+                pass
+    assert receiver.ours(0)["X-Request-ID"] == "req-1"
+    assert receiver.ours(1) == {}
 
 
 async def test_nothing_of_ours_reaches_an_end_users_program(client_hop: Telemetry, serve: ServeApp) -> None:
@@ -263,6 +318,69 @@ async def test_a_redirect_to_another_origin_takes_nothing_along(client_hop: Tele
     assert stranger.ours() == {}
     assert peer.ours(-1)["X-Request-ID"] == "req-1"
     assert "traceparent" in peer.ours(-1)
+
+
+async def test_a_redirect_that_cannot_be_read_takes_nothing_along(
+    client_hop: Telemetry, serve: ServeApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In case of doubt the target is a stranger: here the setting with the peers fails to be read."""
+    monkeypatch.setattr(guard, "strict", False)
+    peer, stranger = Receiver(), Receiver()
+    base, other = await serve(peer.app), await serve(stranger.app)
+    monkeypatch.setattr(peers, "os", None)
+    peers._configured.cache_clear()
+    async with aiohttp.ClientSession() as session:
+        with bind_request_id("req-1"):
+            token = context_api.attach(peers.with_peer(context_api.get_current()))
+            try:
+                async with session.get(base + "/redirect", params={"to": other + "/x"}):
+                    pass
+            finally:
+                context_api.detach(token)
+    assert peer.ours()["X-Request-ID"] == "req-1"
+    assert stranger.ours() == {}
+
+
+class Unreadable(CIMultiDict[str]):
+    """Headers that aiohttp reads, and that fail whoever looks a name up."""
+
+    def __contains__(self, key: object) -> bool:
+        raise RuntimeError("look-up")
+
+
+async def test_a_call_that_cannot_be_judged_takes_nothing_along(
+    client_hop: Telemetry, serve: ServeApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is made all the same, as one to a stranger."""
+    monkeypatch.setattr(guard, "strict", False)
+    receiver = Receiver()
+    base = await serve(receiver.app)
+    async with aiohttp.ClientSession() as session:
+        monkeypatch.setattr(session, "_default_headers", Unreadable())
+        with bind_request_id("req-1"):
+            async with session.get(base + "/x", headers=STORAGE_TOKEN):
+                pass
+    assert receiver.ours() == {}
+
+
+async def test_a_propagator_that_is_set_later_gives_third_parties_nothing(
+    client_hop: Telemetry, serve: ServeApp
+) -> None:
+    """It is wrapped before the next call, and stays when the plugin goes."""
+    receiver = Receiver()
+    base = await serve(receiver.app)
+    later = CompositePropagator([TraceContextTextMapPropagator(), W3CBaggagePropagator()])
+    propagate.set_global_textmap(later)
+    async with aiohttp.ClientSession() as session:
+        with bind_request_id("req-1"):
+            async with session.get(base + "/x"):
+                pass
+            assert receiver.ours() == {}
+            async with session.get(base + "/x", headers=STORAGE_TOKEN):
+                pass
+            assert set(receiver.ours()) >= {"X-Request-ID", "traceparent", "baggage"}
+    http_client.HOP.uninstall()
+    assert propagate.get_global_textmap() is later
 
 
 async def test_configured_hosts_are_peers(

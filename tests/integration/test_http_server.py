@@ -7,6 +7,7 @@ import asyncio
 import logging
 import re
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import aiohttp
 import pytest
@@ -365,6 +366,49 @@ async def test_health_checks_make_no_span_but_answer_the_header(
     assert not telemetry.of_kind(SpanKind.SERVER)
 
 
+@pytest.mark.parametrize("traced", [False, True], ids=["by itself", "in a trace"])
+@pytest.mark.parametrize("path", ["/health", "/status"])
+async def test_a_health_check_that_fails_is_a_span(
+    path: str, traced: bool, telemetry: Telemetry, serve: ServeApp, client: aiohttp.ClientSession
+) -> None:
+    """With route, status and exception, below the caller's span if that is sampled."""
+
+    async def unhealthy(request: web.Request) -> web.Response:
+        return web.Response(status=503)
+
+    async def raising(request: web.Request) -> web.Response:
+        raise LookupError("gone")
+
+    app = web.Application()
+    app.router.add_get("/health", unhealthy)
+    app.router.add_get("/status", raising)
+    headers = {"traceparent": f"00-{'a' * 32}-{'b' * 16}-01"} if traced else {}
+    async with client.get(await serve(app) + path, headers=headers) as response:
+        status = response.status
+    span = telemetry.only(SpanKind.SERVER)
+    assert span.name == f"GET {path}"
+    assert span.attributes is not None
+    assert span.attributes["http.response.status_code"] == status
+    assert span.attributes["error.type"] == ("503" if status == 503 else "LookupError")
+    assert span.status.status_code is StatusCode.ERROR
+    assert (span.parent.span_id if span.parent else 0) == (int("b" * 16, 16) if traced else 0)
+
+
+async def test_what_is_sent_to_the_path_of_a_health_check_is_work(
+    telemetry: Telemetry, serve: ServeApp, client: aiohttp.ClientSession
+) -> None:
+    """Probes ask and scrapers ask; nothing is noise that may change something."""
+
+    async def change(request: web.Request) -> web.Response:
+        return web.Response()
+
+    app = web.Application()
+    app.router.add_post("/health", change)
+    async with client.post(await serve(app) + "/health"):
+        pass
+    assert telemetry.only(SpanKind.SERVER).name == "POST /health"
+
+
 async def test_a_header_of_the_application_stays(
     telemetry: Telemetry, serve: ServeApp, client: aiohttp.ClientSession
 ) -> None:
@@ -384,10 +428,11 @@ async def test_a_header_of_the_application_stays(
     [
         ("storage-proxy", "X-BackendAI-Storage-Auth-Token", True),
         ("appproxy-coordinator", "X-BackendAI-Token", True),
+        ("wsproxy", "X-BackendAI-Token", True),
         ("agent-watcher", "X-BackendAI-Watcher-Token", True),
         ("storage-proxy", "X-BackendAI-Watcher-Token", False),
         ("manager", "X-BackendAI-Token", False),
-        ("appproxy-worker", "X-BackendAI-Storage-Auth-Token", False),
+        ("appproxy-worker", "X-BackendAI-Token", False),
     ],
 )
 async def test_baggage_comes_in_from_peers_only(
@@ -504,6 +549,7 @@ async def test_a_handler_that_fails_in_the_middle(serve: ServeApp, telemetry: Te
         (b"GET /ok HTTP/1.1\r\nHost: ::1\r\n\r\n", {"server.address": "::1"}),
         (b"GET /ok HTTP/1.1\r\nHost: manager:99999\r\n\r\n", {"server.address": "manager"}),
         (b"GET /ok HTTP/1.1\r\nHost:\r\n\r\n", {}),
+        (b"GET /ok HTTP/1.1\r\nHost: :8081\r\n\r\n", {}),
     ],
 )
 async def test_the_name_service_is_never_asked(
@@ -520,18 +566,67 @@ async def test_the_name_service_is_never_asked(
     assert {name: value for name, value in (span.attributes or {}).items() if name.startswith("server.")} == expected
 
 
+@pytest.mark.parametrize(
+    ("target", "expected"),
+    [
+        ("/ok?limit=20&token=SECRET&q=a%20b", "limit=20&token=REDACTED&q=a%20b"),
+        ("/ok?token=SECRET", "token=REDACTED"),
+        (f"/ok?q={'x' * 1020}&token=SECRET", f"q={'x' * 1020}&t"),
+        ("/ok?", None),
+        ("/ok", None),
+    ],
+)
+async def test_query_and_client(target: str, expected: str | None, serve: ServeApp, telemetry: Telemetry) -> None:
+    """A query as it came, if there is one, without secrets, and bounded; and who sent it, not who says to have."""
+    head = f"GET {target} HTTP/1.1\r\nHost: h\r\nX-Forwarded-For: 10.0.0.1\r\nConnection: close\r\n\r\n"
+    await raw_request(await serve(build_app()), head.encode())
+    attributes = telemetry.only(SpanKind.SERVER).attributes
+    assert attributes is not None
+    assert attributes.get("url.query") == expected
+    assert attributes["client.address"] == "127.0.0.1"
+
+
+async def test_a_server_on_a_unix_socket(telemetry: Telemetry, tmp_path: Path) -> None:
+    """Its clients have no address."""
+    runner = web.AppRunner(build_app())
+    await runner.setup()
+    try:
+        await web.UnixSite(runner, str(tmp_path / "s")).start()
+        connector = aiohttp.UnixConnector(str(tmp_path / "s"))
+        async with aiohttp.ClientSession(connector=connector) as session, session.get("http://h/ok") as response:
+            assert response.status == 200
+    finally:
+        await runner.cleanup()
+    attributes = telemetry.only(SpanKind.SERVER).attributes
+    assert attributes is not None
+    assert "client.address" not in attributes
+
+
+HOSTILE_BAGGAGE = [",".join(f'h{number}"=1' for number in range(150)), f"h={'HOSTILE' * 1000}", "HOSTILE TEXT=1,a=b;@"]
+HOSTILE_TRACE_STATES = ["HOSTILE TEXT", "9hostile=1", "a=1,a=HOSTILE", f"hostile={'v' * 300}"]
+
+
+@pytest.mark.parametrize("marker", ["X-BackendAI-Storage-Auth-Token", "X-Other"], ids=["from a peer", "from anybody"])
 async def test_hostile_headers_are_not_in_the_log(
-    serve: ServeApp, telemetry: Telemetry, caplog: pytest.LogCaptureFixture
+    marker: str,
+    serve: ServeApp,
+    telemetry: Telemetry,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The stock propagators quote what they cannot read, a line for each of 180 members, for anybody who asks."""
-    hostile = ",".join(f'h{number}"=1' for number in range(150))
-    trace_parent = f"traceparent: 00-{'a' * 32}-{'b' * 16}-01\r\n"
-    head = f"GET /baggage HTTP/1.1\r\nHost: h\r\n{trace_parent}baggage: {hostile}\r\ntracestate: HOSTILE TEXT\r\n\r\n"
-    answer = await raw_request(await serve(build_app()), head.encode())
-    assert b"200 OK" in answer
+    monkeypatch.setattr("otel_backendai.hops.peers.component", lambda: "storage-proxy")
+    base = await serve(build_app())
+    head = f"GET /baggage HTTP/1.1\r\nHost: h\r\nConnection: close\r\n{marker}: 1\r\n"
+    head += f"traceparent: 00-{'a' * 32}-{'b' * 16}-01\r\n"
+    hostile = [f"baggage: {value}\r\n" for value in HOSTILE_BAGGAGE]
+    hostile += [f"tracestate: {value}\r\n" for value in HOSTILE_TRACE_STATES]
+    hostile.append("tracestate: a=1\r\ntracestate: a=2\r\n")
+    for lines in hostile:
+        assert b"200 OK" in await raw_request(base, f"{head}{lines}\r\n".encode())
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
-    (span,) = telemetry.of_kind(SpanKind.SERVER)
-    assert format(span.context.trace_id, "032x") == "a" * 32
+    spans = telemetry.of_kind(SpanKind.SERVER)
+    assert [format(span.context.trace_id, "032x") for span in spans] == ["a" * 32] * len(hostile)
 
 
 async def test_a_trace_state_travels(serve: ServeApp, telemetry: Telemetry) -> None:

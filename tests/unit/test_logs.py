@@ -19,6 +19,7 @@ from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.trace import NonRecordingSpan, SpanContext, SpanKind, format_span_id, format_trace_id
 
+from otel_backendai import request_id
 from otel_backendai.api import bind_request_id
 from otel_backendai.hops.logs import RequestIdFilter
 from otel_backendai.hops.quiet_span import real_span
@@ -320,13 +321,21 @@ def test_nothing_after_uninstalling(logger: logging.Logger, kept: Kept) -> None:
 
 
 def test_a_run_that_has_found_nothing_names_no_trace(logger: logging.Logger, kept: Kept, telemetry: Telemetry) -> None:
-    """What stands for its span is nowhere to be found; once the run is worth a span, its lines name that."""
-    with SpanScope(telemetry.provider.get_tracer("t"), "timer", SpanKind.INTERNAL, Context(), quiet=True) as scope:
+    """What stands for its span is nowhere to be found; once it is worth one, its lines and those below name that."""
+    tracer = telemetry.provider.get_tracer("t")
+    context = request_id.bind("req-1", Context())
+    with SpanScope(tracer, "timer", SpanKind.INTERNAL, context, quiet=True) as scope:
         logger.info("before")
+        with tracer.start_as_current_span("query"):
+            logger.info("before, below")
         real_span(scope.span, wake=True)
         logger.info("after")
+        with tracer.start_as_current_span("query"):
+            logger.info("after, below")
     (span,) = telemetry.spans
-    before, after = kept.records
-    assert (before.otelTraceID, before.otelSpanID) == ("0", "0")
-    assert after.otelTraceID == format_trace_id(span.context.trace_id)
-    assert after.otelSpanID == format_span_id(span.context.span_id)
+    assert [(record.otelTraceID, record.otelSpanID) for record in kept.records] == [
+        ("0", "0"),
+        ("0", "0"),
+        *[(format_trace_id(span.context.trace_id), format_span_id(span.context.span_id))] * 2,
+    ]
+    assert {record.request_id for record in kept.records} == {"req-1"}

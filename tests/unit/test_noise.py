@@ -25,6 +25,8 @@ def test_the_defaults() -> None:
     assert noise.is_noise_method("ping")
     assert noise.is_noise_timer("AbstractAgent.heartbeat")
     assert noise.is_noise_timer("worker_ctx.<locals>._heartbeat")
+    assert noise.is_noise_path("/health", "HEAD")
+    assert not noise.is_noise_path("/health", "POST")
     assert not noise.is_noise_path("/session")
     assert not noise.is_noise_method("create_kernels")
     assert not noise.is_noise_timer("heartbeat_report")
@@ -34,9 +36,22 @@ def test_more_noise(monkeypatch: pytest.MonkeyPatch) -> None:
     """A name in the setting is noise, whatever it is the name of."""
     monkeypatch.setenv("OTEL_BACKENDAI_NOISE", " /hello , gather_hwinfo,Sweeper.run")
     assert noise.is_noise_path("/hello")
+    assert noise.is_noise_path("/hello", "POST")
     assert noise.is_noise_method("gather_hwinfo")
     assert noise.is_noise_timer("Sweeper.run")
     assert noise.is_noise_path("/health")
+
+
+def test_excluded_urls_are_noise_whatever_the_method(monkeypatch: pytest.MonkeyPatch) -> None:
+    """OpenTelemetry's own setting knows no methods, nor do its other instrumentations."""
+    monkeypatch.setenv("OTEL_PYTHON_EXCLUDED_URLS", "hook,health")
+    noise._excluded.cache_clear()
+    try:
+        assert noise.is_noise_path("/hook", "POST")
+        assert noise.is_noise_path("/health", "POST")
+        assert not noise.is_noise_path("/metrics", "POST")
+    finally:
+        noise._excluded.cache_clear()
 
 
 @pytest.mark.parametrize("name", ["heartbeat", "AbstractAgent.heartbeat"])

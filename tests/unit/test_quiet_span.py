@@ -3,6 +3,8 @@
 
 """Noise makes no spans, and what it finds to do makes them all the same."""
 
+from contextlib import suppress
+
 from opentelemetry import context as context_api
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan
@@ -131,6 +133,24 @@ def test_a_failing_run_is_seen(telemetry: Telemetry) -> None:
     (span,) = telemetry.spans
     assert span.name == "run"
     assert span.status.status_code is StatusCode.ERROR
+
+
+def test_noise_that_fails_inside_a_trace_is_seen(telemetry: Telemetry) -> None:
+    """A span of its own below the one above; what was below it before stays where it was."""
+    tracer = telemetry.provider.get_tracer("test")
+    with tracer.start_as_current_span("above"):
+        noise = SpanScope(tracer, "health", SpanKind.SERVER, context_api.get_current(), quiet=True)
+        with suppress(LookupError), noise:
+            with call(telemetry):
+                pass
+            raise LookupError("gone")
+    spans = by_name(telemetry)
+    above = spans["above"].context
+    assert above is not None
+    assert list(spans) == ["call", "health", "above"]
+    assert parent_of(spans["call"]) == parent_of(spans["health"]) == above.span_id
+    assert spans["health"].status.status_code is StatusCode.ERROR
+    assert (spans["health"].start_time or 0) <= (spans["call"].start_time or 0)
 
 
 def test_noise_inside_a_trace_opens_nothing(telemetry: Telemetry) -> None:
