@@ -53,9 +53,9 @@ def current_outbound(context: Context | None = None) -> Outbound | None:
 class PeersOnlyPropagator(TextMapPropagator):
     """Wraps the user's global propagator, adds ours, and withholds everything from third parties.
 
-    Outside an outbound call of aiohttp :meth:`inject` is the user's, without the request ID: where a call of another
-    HTTP library goes, or headers that are made by hand, is not known. Only below a PRODUCER span, that of a message
-    queue's instrumentation, it stays: a queue is a part of the application.
+    Outside an outbound call of aiohttp :meth:`inject` is the user's, so that other instrumentations (a message queue's)
+    see no difference. Only below a CLIENT span, that of another HTTP library, our own baggage entry is left out: where
+    that call goes is not known.
 
     Args:
         wrapped: The global propagator as the user configured it.
@@ -84,12 +84,10 @@ class PeersOnlyPropagator(TextMapPropagator):
     def inject(
         self, carrier: CarrierT, context: Context | None = None, setter: Setter[CarrierT] = default_setter
     ) -> None:
-        """Write nothing for a third party, for a peer all but what the application set; elsewhere the user's fields,
-        without the request ID."""
+        """Write nothing for a third party, all but what the application set for a peer, the user's fields elsewhere."""
         outbound = current_outbound(context)
         if outbound is None:
-            # Only a span that is recorded has a kind.
-            if getattr(get_current_span(context), "kind", None) is not SpanKind.PRODUCER:
+            if getattr(get_current_span(context), "kind", None) is SpanKind.CLIENT:
                 context = request_id.unbind(context_api.get_current() if context is None else context)
         elif not outbound.to_peer:
             return
