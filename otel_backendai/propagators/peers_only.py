@@ -15,7 +15,7 @@ from opentelemetry.propagators.textmap import (
     default_getter,
     default_setter,
 )
-from opentelemetry.trace import SpanKind, get_current_span
+from opentelemetry.trace import Span, SpanKind, get_current_span
 
 from otel_backendai import request_id
 from otel_backendai.guard import Guard
@@ -87,7 +87,7 @@ class PeersOnlyPropagator(TextMapPropagator):
         """Write nothing for a third party, all but what the application set for a peer, the user's fields elsewhere."""
         outbound = current_outbound(context)
         if outbound is None:
-            if getattr(get_current_span(context), "kind", None) is SpanKind.CLIENT:
+            if _may_be_a_call(get_current_span(context)):
                 context = request_id.unbind(context_api.get_current() if context is None else context)
         elif not outbound.to_peer:
             return
@@ -98,6 +98,14 @@ class PeersOnlyPropagator(TextMapPropagator):
             self.wrapped.inject(carrier, context, setter)
         if outbound is not None and self._adds_ours:
             self._ours.inject(carrier, context, setter)
+
+
+def _may_be_a_call(span: Span) -> bool:
+    """Whether ``span`` is that of a call, or one of ours that is not sampled, and so does not say what it is."""
+    if getattr(span, "kind", None) is SpanKind.CLIENT:
+        return True
+    span_context = span.get_span_context()
+    return span_context.is_valid and not span_context.is_remote and not span.is_recording()
 
 
 class _PoliteSetter(Setter[CarrierT]):

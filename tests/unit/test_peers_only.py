@@ -12,7 +12,7 @@ from opentelemetry.baggage.propagation import W3CBaggagePropagator
 from opentelemetry.context import Context
 from opentelemetry.propagators.composite import CompositePropagator
 from opentelemetry.propagators.textmap import TextMapPropagator
-from opentelemetry.trace import SpanKind, set_span_in_context
+from opentelemetry.trace import NonRecordingSpan, SpanContext, SpanKind, TraceFlags, set_span_in_context
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from otel_backendai import request_id
@@ -153,3 +153,12 @@ def test_another_http_client_carries_no_request_id(telemetry: Telemetry) -> None
     message: dict[str, str] = {}
     propagator.inject(message, context)
     assert "req-1" in message["baggage"]
+
+
+def test_a_call_that_is_not_sampled_carries_no_request_id_either() -> None:
+    """Its span does not say that it is one."""
+    context = request_id.bind("req-1", Context())
+    unsampled = NonRecordingSpan(SpanContext(1, 2, is_remote=False, trace_flags=TraceFlags(0)))
+    assert "baggage" not in sent(PeersOnlyPropagator(STOCK), set_span_in_context(unsampled, context))
+    remote = NonRecordingSpan(SpanContext(1, 2, is_remote=True, trace_flags=TraceFlags(0)))
+    assert "baggage" in sent(PeersOnlyPropagator(STOCK), set_span_in_context(remote, context))
