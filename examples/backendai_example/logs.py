@@ -8,8 +8,9 @@ import logging
 import logging.config
 from typing import Any
 
-# What every record has, as Backend.AI's JSON formatter (python-json-logger's) tells it from what was added to one.
-_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"asctime", "message", "taskName"}
+# What every record has, as Backend.AI's JSON formatter (python-json-logger's) tells it from what was added to one. Not
+# by makeLogRecord(), whose factory adds the IDs itself with contrib's logging instrumentor before the 0.61 train.
+_STANDARD = frozenset(vars(logging.LogRecord("", 0, "", 0, "", (), None))) | {"asctime", "message", "taskName"}
 
 
 class JSONLines(logging.Formatter):

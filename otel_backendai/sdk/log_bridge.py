@@ -40,14 +40,18 @@ _minimum_level = logging.NOTSET
 # again each time, under the import lock, and a fork while another thread logs would leave that lock taken in the child.
 _SDKLogRecord: Any = getattr(opentelemetry.sdk._logs, "LogRecord", None)
 
-# Attributes of every record, and those that say what the OpenTelemetry record says in its own fields.
-_KNOWN = frozenset(vars(logging.makeLogRecord({}))) | {
+# Attributes of every record, and those that say what the OpenTelemetry record says in its own fields. Not by
+# makeLogRecord(): what an application's record factory adds is the application's to export.
+_KNOWN = frozenset(vars(logging.LogRecord("", 0, "", 0, "", (), None))) | {
     "asctime",
     "message",
     "taskName",
     LOG_REQUEST_ID,
     LOG_TRACE_ID,
     LOG_SPAN_ID,
+    # Of contrib's logging instrumentor, before the 0.61 train.
+    "otelTraceSampled",
+    "otelServiceName",
 }
 
 # Sorted by level; numbers of the log data model.

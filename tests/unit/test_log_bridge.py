@@ -205,3 +205,28 @@ def test_contribs_handler_is_restored() -> None:
     assert import_module(contrib_logging.MODULE).LoggingHandler.emit is not emit
     contrib_logging.HOP.uninstall()
     assert import_module(contrib_logging.MODULE).LoggingHandler.emit is emit
+
+
+def test_what_a_record_factory_adds_is_exported() -> None:
+    """Also when the application set its factory before the bridge was imported."""
+    code = """
+import logging
+made = logging.getLogRecordFactory()
+def factory(*args, **kwargs):
+    record = made(*args, **kwargs)
+    record.tenant = "blue"
+    return record
+logging.setLogRecordFactory(factory)
+from opentelemetry import _logs
+from opentelemetry.sdk._logs import LoggerProvider
+from tests.unit.test_log_bridge import Collected
+from otel_backendai.sdk import log_bridge
+collected = Collected()
+provider = LoggerProvider(shutdown_on_exit=False)
+provider.add_log_record_processor(collected)
+_logs.set_logger_provider(provider)
+log_bridge.HOP.install()
+logging.getLogger("application").warning("here")
+print([attributes.get("tenant") for attributes in collected.attributes])
+"""
+    assert output_of(code) == "['blue']"
