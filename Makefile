@@ -132,7 +132,7 @@ test-ways: $(INSTALLED)
 	@$(BIN)/python -m tests.realstack.ways $(RELEASES) --page "$(PAGE)" $(if $(STACK_DIR),--dir "$(STACK_DIR)") $(if $(WAYS),--only $(WAYS))
 
 test-wheels:
-	tests/releases/run.sh $(or $(RELEASES),26.9.6 26.8.3 26.4.16 26.3.3 25.15.12 25.12.1 25.11.4 25.9.1 25.6.17 24.3.11 23.9.10)
+	tests/releases/run.sh $(or $(RELEASES),26.9.6 26.8.3 26.4.16 26.3.3 25.15.12 25.12.1 25.11.4 25.9.1 25.6.17 25.3.3 24.9.7 24.3.11 23.9.10)
 
 test-mixed: $(INSTALLED)
 	@$(BIN)/python -m tests.realstack.mixed "$(RELEASE)" --page "$(PAGE)" $(if $(STACK_DIR),--dir "$(STACK_DIR)")
