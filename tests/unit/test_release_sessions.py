@@ -26,7 +26,13 @@ from otel_backendai.names import (
     SESSION_KEY_PREFIX,
 )
 from tests.realstack.sessions.alone import read_sink, share_alone
-from tests.realstack.sessions.idle import dead_problems, noise_problems, probe_problems, spans_by_component
+from tests.realstack.sessions.idle import (
+    by_component,
+    dead_problems,
+    ended_between,
+    noise_problems,
+    probe_problems,
+)
 from tests.realstack.sessions.judging import (
     CREATION,
     END,
@@ -176,10 +182,12 @@ def test_records_of_nobody() -> None:
 def test_noise() -> None:
     """Thirty spans a minute are too many, whoever sends them; what ended before or after does not count."""
     spans = [span("tick", 0, second) for second in range(1, 40)]
-    counted = spans_by_component(spans, 5 * _SECOND, 35 * _SECOND)
-    assert counted == {"manager": 30}
-    assert noise_problems(counted, 60) == ["30 spans a minute from an idle stack: manager 30"]
-    assert noise_problems({"manager": 29}, 60) == []
+    ended = ended_between(spans, 5 * _SECOND, 35 * _SECOND)
+    assert by_component(ended) == "manager 30"
+    assert noise_problems(ended, 60) == [
+        "30 spans a minute from an idle stack: manager 30; most of all manager internal tick (30)"
+    ]
+    assert noise_problems(ended[1:], 60) == []
 
 
 def test_silence_is_good_only_of_who_can_speak() -> None:

@@ -15,23 +15,30 @@ from tests.realstack.sessions.probes import Probe
 
 # Spans a minute over all components: a stack that is left alone is not to fill a receiver.
 MOST_IDLE_SPANS: Final = 30
+# Names that a sentence about too many spans has.
+_NAMED = 8
 # Of the probes of an endpoint; one or the other may come while a busy machine does something else.
 _LEAST_ANSWERS: Final = 6
 
 
-def spans_by_component(spans: Sequence[Span], start_ns: int, end_ns: int) -> dict[str, int]:
-    """How many spans each component ended between two times (nanoseconds since the epoch)."""
-    ended = Counter(component_of(span) for span in spans if start_ns <= span.end_ns < end_ns)
-    return dict(sorted(ended.items()))
+def ended_between(spans: Sequence[Span], start_ns: int, end_ns: int) -> list[Span]:
+    """The spans that ended between two times (nanoseconds since the epoch)."""
+    return [span for span in spans if start_ns <= span.end_ns < end_ns]
 
 
-def noise_problems(counted: Mapping[str, int], seconds: float) -> list[str]:
-    """What is wrong with that many spans in so many seconds. Nothing with none at all: see :func:`dead_problems`."""
-    each_minute = sum(counted.values()) * 60 / seconds
+def by_component(spans: Sequence[Span]) -> str:
+    """How many spans each component has, as text."""
+    return ", ".join(f"{name} {number}" for name, number in sorted(Counter(map(component_of, spans)).items()))
+
+
+def noise_problems(ended: Sequence[Span], seconds: float) -> list[str]:
+    """What is wrong with these spans in so many seconds. Nothing with none at all: see :func:`dead_problems`."""
+    each_minute = len(ended) * 60 / seconds
     if each_minute < MOST_IDLE_SPANS:
         return []
-    parts = ", ".join(f"{name} {number}" for name, number in counted.items())
-    return [f"{each_minute:.0f} spans a minute from an idle stack: {parts}"]
+    names = Counter(f"{component_of(span)} {span.kind} {span.name}" for span in ended).most_common(_NAMED)
+    named = ", ".join(f"{name} ({number})" for name, number in names)
+    return [f"{each_minute:.0f} spans a minute from an idle stack: {by_component(ended)}; most of all {named}"]
 
 
 def dead_problems(spans: Sequence[Span], asked: Sequence[tuple[str, str]]) -> list[str]:

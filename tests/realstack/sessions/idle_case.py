@@ -13,7 +13,7 @@ from tests.realstack.matrix.observation import Step
 from tests.realstack.matrix.reading import observe
 from tests.realstack.sessions.alone import read_sink
 from tests.realstack.sessions.driving import drive
-from tests.realstack.sessions.idle import dead_problems, noise_problems, probe_problems, spans_by_component
+from tests.realstack.sessions.idle import by_component, dead_problems, ended_between, noise_problems, probe_problems
 from tests.realstack.sessions.outcome import TITLES, Outcome
 from tests.realstack.sessions.probes import Probe, keep_probing, read_probes
 from tests.realstack.stack.asking import ask
@@ -36,10 +36,10 @@ def idle(stack: Stack) -> Outcome:
     answers = keep_probing(read_probes(stack), _SECONDS)
     end = time.time()
     time.sleep(_SETTLED)
-    counted = spans_by_component(_sent(stack, start), int(start * 1e9), int(end * 1e9))
+    ended = ended_between(_sent(stack, start), int(start * 1e9), int(end * 1e9))
     asked, spans = _ask_all(stack, answers)
-    problems = [*noise_problems(counted, end - start), *probe_problems(answers), *dead_problems(spans, asked)]
-    return Outcome(stack.release, TITLES["idle"], _rows(stack, counted, answers, asked), problems)
+    problems = [*noise_problems(ended, end - start), *probe_problems(answers), *dead_problems(spans, asked)]
+    return Outcome(stack.release, TITLES["idle"], _rows(stack, ended, answers, asked), problems)
 
 
 def _sent(stack: Stack, since: float) -> list[Span]:
@@ -62,15 +62,14 @@ def _ask_all(stack: Stack, answers: Mapping[Probe, Sequence[int]]) -> tuple[list
 
 def _rows(
     stack: Stack,
-    counted: Mapping[str, int],
+    ended: Sequence[Span],
     answers: Mapping[Probe, Sequence[int]],
     asked: Sequence[tuple[str, str]],
 ) -> dict[str, str]:
-    text = ", ".join(f"{name} {number}" for name, number in counted.items())
     own = "[otel]" in (stack.directory / "conf" / "manager.toml").read_text()
     probed = sum(map(len, answers.values()))
     return {
-        "spans in a minute": f"{sum(counted.values())}" + (f" ({text})" if text else ""),
+        "spans in a minute": f"{len(ended)}" + (f" ({by_component(ended)})" if ended else ""),
         "probes and scrapes in it": f"{probed} of {len(answers)} endpoints",
         "Backend.AI's own tracing": "on" if own else "none in this release",
         "asked after it": ", ".join(dict.fromkeys(name for name, _ in asked)),
