@@ -79,8 +79,6 @@ METRIC_ATTRIBUTE_HOP: Final = "hop"
 LOG_REQUEST_ID: Final = "request_id"
 LOG_TRACE_ID: Final = "otelTraceID"
 LOG_SPAN_ID: Final = "otelSpanID"
-# What OpenTelemetry's own logging instrumentation writes as both IDs outside of a span.
-LOG_NO_SPAN: Final = "0"
 
 # Semantic conventions that the oldest supported train lacks ---------------------------------------------------------
 # RPC_SYSTEM_NAME and RPC_RESPONSE_STATUS_CODE of opentelemetry.semconv._incubating.attributes.rpc_attributes,

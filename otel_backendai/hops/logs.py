@@ -19,12 +19,15 @@ from opentelemetry.trace import format_span_id, format_trace_id
 from otel_backendai import request_id
 from otel_backendai.guard import Guard
 from otel_backendai.hops.quiet_span import span_to_name
-from otel_backendai.names import LOG_NO_SPAN, LOG_REQUEST_ID, LOG_SPAN_ID, LOG_TRACE_ID
+from otel_backendai.names import LOG_REQUEST_ID, LOG_SPAN_ID, LOG_TRACE_ID
 from otel_backendai.patching import Hop
 
 HOP = Hop("logs")
 
 _STAMP = Guard("logs: stamp")
+
+# What OpenTelemetry's own logging instrumentation writes outside of a span.
+NO_SPAN = "0"
 
 
 class RequestIdFilter(logging.Filter):
@@ -55,8 +58,8 @@ def _stamp(record: logging.LogRecord) -> None:
     # Not what stands for the span of a run that has found nothing to do yet: it is in no trace that anybody will find.
     span_context = span_to_name(context_api.get_current()).get_span_context()
     valid = span_context.is_valid
-    attributes.setdefault(LOG_TRACE_ID, format_trace_id(span_context.trace_id) if valid else LOG_NO_SPAN)
-    attributes.setdefault(LOG_SPAN_ID, format_span_id(span_context.span_id) if valid else LOG_NO_SPAN)
+    attributes.setdefault(LOG_TRACE_ID, format_trace_id(span_context.trace_id) if valid else NO_SPAN)
+    attributes.setdefault(LOG_SPAN_ID, format_span_id(span_context.span_id) if valid else NO_SPAN)
 
 
 _FILTER = RequestIdFilter()

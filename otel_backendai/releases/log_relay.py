@@ -18,8 +18,8 @@ from typing import Any
 
 from otel_backendai import request_id
 from otel_backendai.guard import Guard
-from otel_backendai.hops.logs import HOP
-from otel_backendai.names import LOG_NO_SPAN, LOG_REQUEST_ID, LOG_SPAN_ID, LOG_TRACE_ID, SETTING_LOG_TEXT
+from otel_backendai.hops.logs import HOP, NO_SPAN
+from otel_backendai.names import LOG_REQUEST_ID, LOG_SPAN_ID, LOG_TRACE_ID, SETTING_LOG_TEXT
 
 _RELAY = Guard("log relay")
 _TEXT = Guard("log relay: text")
@@ -42,7 +42,7 @@ def fields_of(record: logging.LogRecord | None) -> dict[str, str]:
         fields[LOG_REQUEST_ID] = str(value)
     for name in (LOG_TRACE_ID, LOG_SPAN_ID):
         value = attributes.get(name)
-        if isinstance(value, str) and value != LOG_NO_SPAN:
+        if isinstance(value, str) and value != NO_SPAN:
             fields[name] = value
     return fields
 

@@ -35,7 +35,6 @@ from otel_backendai.guard import Guard
 from otel_backendai.names import (
     ATTRIBUTE_REQUEST_ID,
     CODE_FUNCTION_NAME,
-    LOG_NO_SPAN,
     LOG_REQUEST_ID,
     LOG_SPAN_ID,
     LOG_TRACE_ID,
@@ -49,6 +48,8 @@ _BRIDGE = Guard("log bridge")
 # Longer than any that a person reads; a recursion's is megabytes.
 _MAX_STACKTRACE = 16_384
 
+# Both IDs of a record that was made outside of any span, or in a run that has no span yet.
+_NO_SPAN = "0"
 # Hexadecimal digits of an ID.
 _TRACE_LENGTH, _SPAN_LENGTH = 32, 16
 
@@ -139,7 +140,7 @@ def _context_of(record: logging.LogRecord) -> Context:
     """
     context = context_api.get_current()
     trace, span = getattr(record, LOG_TRACE_ID, None), getattr(record, LOG_SPAN_ID, None)
-    if trace == span == LOG_NO_SPAN:
+    if trace == span == _NO_SPAN:
         return set_span_in_context(INVALID_SPAN, context)
     if (
         not isinstance(trace, str)

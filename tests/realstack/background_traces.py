@@ -130,7 +130,8 @@ def _expected(release: str) -> Mapping[str, set[tuple[str, str]]]:
         ended = {*always["service end"], (_COORDINATOR, f"DELETE {path}")}
         return {**always, **ends, "service": made, "service end": ended}
     cloned = {(_MANAGER, "task"), (_MANAGER, "publish bgtask_done"), (_STORAGE, "POST /folder/clone")}
-    made = {*always["service"], (_MANAGER, "process route_created")}
+    # "POST": the replica's model is ready, which is when the endpoint is registered.
+    made = {*always["service"], (_MANAGER, "process route_created"), (_MANAGER, "POST")}
     return {**always, "clone": cloned, "delete": {(_STORAGE, "POST /folder/delete")}, "service": made}
 
 
