@@ -11,7 +11,7 @@ environment of a stack that runs; their statuses are asked for under other IDs.
 FILE gets a list of {id, created, destroyed, posted_at, post_seconds, running_at,
 terminated_at, destroyed_at, destroy_seconds, seen, names, failed}, as JSON: request IDs,
 times in seconds since the epoch (the statuses' are those of the poll that saw them; `seen`
-has [status, when the poll before was asked, when this one was answered] for each change),
+has [status, when the request or poll before was made, when this one was answered] for each),
 what else the components call the session by (its kernels and containers), and the steps of
 the app's start that failed.
 """
@@ -47,11 +47,10 @@ async def _row(session: object) -> dict[str, object]:
 
 
 async def _until(
-    session: object, wanted: str, interval: float, seen: list[tuple[str, float, float]]
+    session: object, wanted: str, interval: float, seen: list[tuple[str, float, float]], asked_before: float
 ) -> dict[str, object]:
     deadline = time.monotonic() + _LIMIT
-    status = before = None
-    asked_before = 0.0
+    status = None
     while time.monotonic() < deadline:
         asked = time.time()
         try:
@@ -60,10 +59,9 @@ async def _until(
             row = {}
         status = row.get("status")
         if status is not None:
-            # Of the first that is seen nothing is known but that it was before this.
-            if before not in (None, status):
+            if not seen or seen[-1][0] != status:
                 seen.append((str(status), asked_before, time.time()))
-            before, asked_before = status, asked
+            asked_before = asked
         if status == wanted:
             return row
         if status in {"ERROR", "CANCELLED", "TERMINATED"}:
@@ -96,7 +94,7 @@ async def _one(api: release.AsyncSession, options: argparse.Namespace) -> dict[s
     if options.interlude:
         await (await asyncio.create_subprocess_shell(options.interlude)).wait()
     seen: list[tuple[str, float, float]] = []
-    row = await _until(session.id, "RUNNING", interval, seen)
+    row = await _until(session.id, "RUNNING", interval, seen, posted_at)
     running_at = time.time()
     failed: list[str] = []
     if options.app:
@@ -109,7 +107,7 @@ async def _one(api: release.AsyncSession, options: argparse.Namespace) -> dict[s
         begun, destroyed_at = time.monotonic(), time.time()
         await api.ComputeSession(name).destroy()
         destroy_seconds = time.monotonic() - begun
-    await _until(session.id, "TERMINATED", interval, seen)
+    await _until(session.id, "TERMINATED", interval, seen, destroyed_at)
     return {
         "id": str(session.id),
         "created": created,

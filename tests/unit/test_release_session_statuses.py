@@ -88,8 +88,10 @@ def test_the_poll_has_the_last_word() -> None:
     seen = [("SCHEDULED", 1.8, 2.1), ("RUNNING", 4.9, 5.2), ("TERMINATED", 3602.9, 3603.2)]
     one = replace(ONE, seen=seen)
     assert poll_problems(GOOD, one) == []
-    early = replace(one, seen=[*seen[:1], ("RUNNING", 8.0, 8.3)])
+    early = replace(one, seen=[seen[0], ("RUNNING", 8.0, 8.3), seen[2]])
     assert poll_problems(GOOD, early) == ["RUNNING at -3.0 s by its spans, 0.0 to 0.3 s by the poll"]
-    late = replace(one, seen=[("RUNNING", 2.0, 2.3)])
+    late = replace(one, seen=[("RUNNING", 2.0, 2.3), seen[2]])
     assert poll_problems(GOOD, late) == ["RUNNING at +3.0 s by its spans, 0.0 to 0.3 s by the poll"]
-    assert poll_problems(GOOD, replace(ONE, seen=[("CREATING", 2.0, 2.3)])) == []
+    assert poll_problems(GOOD, replace(one, seen=[("CREATING", 2.0, 2.3), *seen[1:]])) == []
+    # A client that has not looked confirms nothing.
+    assert poll_problems(GOOD, ONE) == ["no poll saw it RUNNING", "no poll saw it TERMINATED"]

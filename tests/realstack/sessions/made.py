@@ -22,7 +22,7 @@ class Made:
         destroyed_at: When its end was asked for, seconds since the epoch; 0 when that is not told.
         destroy_seconds: How long that answer took.
         seen: Each change of its status that a poll saw: the new status, when the last poll was asked that still saw
-            another one, and when the answer came that told of this one.
+            another one (or the request made that was before all), and when the answer came that told of this one.
         names: What else components call it by: the IDs of its kernels and of their containers.
         failed: Steps of the app's start that failed, if one was asked for.
     """

@@ -87,7 +87,8 @@ def poll_problems(spans: Sequence[Span], one: Made) -> list[str]:
     A poll saw the status at a time, and the poll before it, another one: it changed in between.
     """
     ends = {_next(span): span.end_ns / 1e9 for span in _own(spans, one)}
-    problems = []
+    polled = {status for status, _, _ in one.seen}
+    problems = [f"no poll saw it {status}" for status in (RUNNING, TERMINATED) if status not in polled]
     for status, after, at in one.seen:
         told = ends.get(status)
         if told is not None and not after - _GAP <= told <= at + EVENT_LAG:
