@@ -9,6 +9,7 @@ from itertools import chain
 from statistics import median
 
 from otel_backendai.desk.model import Span
+from otel_backendai.hops.context_store import PAUSE
 from otel_backendai.names import SESSION_CHANNEL, SESSION_KEY_PREFIX
 from tests.realstack.matrix.reading import log_lines
 from tests.realstack.matrix.sentences import some
@@ -25,9 +26,9 @@ from tests.realstack.stack.settings import Stack, StackError
 
 # From the base; of the ports that nobody has (README.md).
 _PORT_REDIS, _PORT_HIDDEN = 1, 19
-# Sessions while Redis is as always, slow, and refusing. One after another, so that each meets the schedulers' ticks
-# elsewhere, and because creations at once are sometimes refused by 23.09's own database (a serialization failure).
-_RUNS = 5
+# Each round makes a session while Redis is as always, slow, and refusing: in turns, so that a machine which becomes
+# slower in between makes all three slower. Not at once: 23.09's own database sometimes refuses one of those.
+_ROUNDS = 5
 _EXPORTED = 10
 
 
@@ -36,15 +37,12 @@ def bad_redis(stack: Stack) -> Outcome:
     with keyed_redis(stack.port_base + _PORT_REDIS, stack.port_base + _PORT_HIDDEN) as keyed:
         relaunch(stack, components(stack))
         drive(stack)  # what is done only once after a start
-        usual = [drive(stack) for _ in range(_RUNS)]
-        keyed.delay = DELAY
-        slow, problems = _runs(stack)
-        keyed.delay = 0.0
-        keyed.refuse()
-        refused, more = _runs(stack)
-        keyed.allow()
-        problems += [*more, *_evidence(keyed, usual, refused)]
+        since = time.time() - 1
+        usual, slow, refused = _rounds(stack, keyed)
+        problems = _evidence(keyed, usual, refused)
         problems += [*time_problems("slow", usual, slow), *time_problems("refusing", usual, refused)]
+    made = list(chain(*slow, *refused))
+    problems += some(_trace_problems(seen(stack, made, since).spans, made))
     said = 0
     for name, lines in log_lines(stack.directory / "log").items():
         problems += [f"{name}: {problem}" for problem in complaint_problems(lines)]
@@ -58,12 +56,20 @@ def bad_redis(stack: Stack) -> Outcome:
     return Outcome(stack.release, TITLES["redis"], rows, problems)
 
 
-def _runs(stack: Stack) -> tuple[list[list[Made]], list[str]]:
-    """Some sessions, one after another, and what is wrong with their traces."""
-    since = time.time() - 1
-    runs = [drive(stack) for _ in range(_RUNS)]
-    made = list(chain(*runs))
-    return runs, some(_trace_problems(seen(stack, made, since).spans, made))
+def _rounds(stack: Stack, keyed: KeyedRedis) -> tuple[list[list[Made]], list[list[Made]], list[list[Made]]]:
+    """Sessions made while Redis was as always, slow, and refusing."""
+    usual, slow, refused = [], [], []
+    for number in range(_ROUNDS):
+        if number:
+            time.sleep(PAUSE)  # how long a Redis that failed is left alone
+        usual.append(drive(stack))
+        keyed.delay = DELAY
+        slow.append(drive(stack))
+        keyed.delay = 0.0
+        keyed.refuse()
+        refused.append(drive(stack))
+        keyed.allow()
+    return usual, slow, refused
 
 
 def _trace_problems(spans: Sequence[Span], made: Sequence[Made]) -> list[str]:
