@@ -29,7 +29,7 @@ from otel_backendai.hops import (
     tokens,
 )
 from otel_backendai.hops.kept_contexts import DEFAULT_LIMIT, DEFAULT_TTL, KeptContexts
-from otel_backendai.names import SESSION_CHANNEL, SESSION_KEY_PREFIX, TOKEN_CHANNEL, TOKEN_KEY_PREFIX
+from otel_backendai.names import SESSION_CHANNEL, SESSION_KEY_PREFIX
 from otel_backendai.releases import request_context
 from otel_backendai.sdk.span_processor import equip
 
@@ -80,8 +80,7 @@ def leaves_no_trace(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(
         deferred, "sessions", KeptContexts(SESSION_KEY_PREFIX, DEFAULT_LIMIT, DEFAULT_TTL, SESSION_CHANNEL)
     )
-    kept = KeptContexts(TOKEN_KEY_PREFIX, DEFAULT_LIMIT, DEFAULT_TTL, TOKEN_CHANNEL)
-    monkeypatch.setattr(tokens, "tokens", kept)
+    monkeypatch.setattr(tokens, "tokens", tokens.token_table())
     monkeypatch.setattr(context_store, "IDLE", 0.05)
     environment = dict(os.environ)
     propagator = propagate.get_global_textmap()

@@ -113,17 +113,23 @@ class ContextListener:
                         subscription.ping()
                         heard_at, is_asked = time.monotonic(), True
                     self._is_hearing = True
-                    self._hear(subscription)
+                    if self._hear(subscription):
+                        # Maybe the answer to what was asked just now.
+                        heard_at, is_asked = time.monotonic(), False
                     self._is_hearing = False
                     self._has_heard.set()
             finally:
                 self._connection, self._is_hearing = None, False
 
-    def _hear(self, subscription: Any) -> None:
+    def _hear(self, subscription: Any) -> bool:
+        """Hand on what has arrived; whether something had."""
+        has_heard = False
         while (message := subscription.get_message(timeout=0)) is not None:
+            has_heard = True
             if message["type"] == "message":
                 with _HEARD:
                     self._heard(message["data"])
+        return has_heard
 
     def _pause(self) -> None:
         until = time.monotonic() + PAUSE

@@ -18,9 +18,15 @@ from opentelemetry.context import Context
 from otel_backendai.guard import Guard
 from otel_backendai.hops.context_listener import ContextListener
 from otel_backendai.hops.context_store import Connect, ContextStore
+from otel_backendai.hops.kept import Kept
 from otel_backendai.hops.recent import Recent
 from otel_backendai.names import SETTING_SESSION_LIMIT, SETTING_SESSION_STORE, SETTING_SESSION_TTL
-from otel_backendai.propagators.kept_value import parse_kept_status, parse_kept_value, render_kept_value
+from otel_backendai.propagators.kept_value import (
+    parse_kept_others,
+    parse_kept_status,
+    parse_kept_value,
+    render_kept_value,
+)
 from otel_backendai.request_id import is_acceptable
 
 # How many of a kind a process remembers, and how long Redis does, in seconds.
@@ -33,16 +39,6 @@ _MAX_WAITING: Final = 16
 
 _EXPECT = Guard("kept contexts: expect")
 _ANSWER = Guard("kept contexts: answer of the store")
-
-
-@dataclass(slots=True)
-class Kept:
-    """What is known of a thing: its request's context and time; of a session, its status and since when."""
-
-    context: Context
-    at: float
-    status: str | None = None
-    since: float = 0.0
 
 
 @dataclass(slots=True)
@@ -83,14 +79,19 @@ class KeptContexts:
         limit: How many are remembered; beyond it those unused for the longest time go.
         ttl: Seconds that the store keeps them.
         channel: Where other processes listen for new ones; ``None`` if nobody does.
+        moment: Seconds within which two requests may have made the same thing, which then is of both; ``None``: a
+            later request's takes the place of an older one, always.
     """
 
-    def __init__(self, prefix: str, limit: int, ttl: int, channel: str | None = None) -> None:
+    def __init__(
+        self, prefix: str, limit: int, ttl: int, channel: str | None = None, *, moment: float | None = None
+    ) -> None:
         self.store: ContextStore | None = None
         self.listener: ContextListener | None = None
         self._prefix = prefix
         self._ttl = ttl
         self._channel = channel
+        self._moment = moment
         self._lock = Lock()
         self._kept: Recent[str, Kept] = Recent(limit)
         self._asked: Recent[str, _Asked] = Recent(limit)
@@ -137,11 +138,14 @@ class KeptContexts:
                 kept = Kept(Context(), now, before.status, before.since)
             else:
                 kept = Kept(Context(), now, status, now)
-            value = render_kept_value(context, now, kept.status)
-            parsed = parse_kept_value(value)
-            if value is None or parsed is None:
+            parsed = parse_kept_value(render_kept_value(context, now, kept.status))
+            if parsed is None:
                 return
             kept.context, kept.at = parsed
+            self._add_others(kept, before)
+            value = render_kept_value(context, now, kept.status, kept.others)
+            if value is None:
+                return
             self._kept.put(identifier, kept)
         if self.store is not None:
             # Who listens is in a hurry; who reads comes later.
@@ -190,21 +194,37 @@ class KeptContexts:
         """
         parsed = parse_kept_value(value)
         with self._lock:
-            kept = self._kept.get(identifier)
-            if parsed is not None and (kept is None or parsed[1] > kept.at):
+            before = kept = self._kept.get(identifier)
+            is_of_several = False
+            if parsed is not None:
                 context, at = parsed
                 status = parse_kept_status(value) if told else None
-                if kept is None or (status is not None and status != kept.status):
-                    kept = Kept(context, at, status, at)
+                found = Kept(context, at, status, at, parse_kept_others(value) if self._moment is not None else ())
+                if before is None or at > before.at:
+                    if before is not None and status in (None, before.status):
+                        # A later request about a thing whose status is known here.
+                        found.status, found.since = before.status, before.since
+                    kept = found
+                    is_of_several = self._add_others(found, before)
+                    self._kept.put(identifier, found)
                 else:
-                    # A later request about a thing whose status is known here.
-                    kept = Kept(context, at, kept.status, kept.since)
-                self._kept.put(identifier, kept)
+                    is_of_several = self._add_others(before, found)
             waiting = self._taken_waiting(identifier) if kept is not None else []
+        if is_of_several and told and kept is not None and self.store is not None:
+            # Two that told of it at once have left the later one alone there.
+            text = render_kept_value(kept.context, kept.at, kept.status, kept.others)
+            if text is not None:
+                self.store.write(self._prefix + identifier, text, self._ttl)
         for act in waiting:
             if kept is not None:
                 act(kept)
         return kept
+
+    def _add_others(self, kept: Kept, other: Kept | None) -> bool:
+        """Make ``kept`` a thing of the requests of ``other``, too, if both were made in one moment; whether it is."""
+        if self._moment is None or other is None or abs(kept.at - other.at) > self._moment:
+            return False
+        return kept.add(other.contexts)
 
     def _ask(self, identifier: str, act: Callable[[Kept], None] | None = None) -> None:
         store, now = self.store, time.monotonic()

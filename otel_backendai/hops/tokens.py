@@ -6,6 +6,9 @@
 Kept under a digest, never under the token. Who makes a token keeps the context, tells it to all processes that tokens
 are brought to, and leaves it in Redis: so it is there before the client is. Where it is not, a request starts a trace
 of its own, which is linked once Redis has answered, and the next one with that token continues.
+
+Two requests that ask for the same within one second may be given the same token: in a JSON web token nothing differs
+but the second. Whose bearer comes with it cannot be told, so that is a request of its own, linked to both.
 """
 
 import hashlib
@@ -16,12 +19,13 @@ from typing import Any, Final
 
 from opentelemetry import context as context_api
 from opentelemetry.context import Context
-from opentelemetry.trace import Link, Span, get_current_span
+from opentelemetry.trace import Link, Span, SpanContext, get_current_span
 
 from otel_backendai import request_id
 from otel_backendai.guard import Guard
 from otel_backendai.hops.deferred import HOP, context_of
-from otel_backendai.hops.kept_contexts import Kept, KeptContexts, configured_limit, configured_ttl
+from otel_backendai.hops.kept import Kept
+from otel_backendai.hops.kept_contexts import KeptContexts, configured_limit, configured_ttl
 from otel_backendai.hops.quiet_span import woken
 from otel_backendai.names import TOKEN_CHANNEL, TOKEN_KEY_PREFIX
 
@@ -31,7 +35,16 @@ _MAX_LENGTH: Final = 4096
 _REMEMBER = Guard("tokens: remember")
 _LINK = Guard("tokens: link")
 
-tokens = KeptContexts(TOKEN_KEY_PREFIX, configured_limit(), configured_ttl(), TOKEN_CHANNEL)
+# Seconds between two requests that were given a token with the same second in it; kept when it has been made.
+_MOMENT: Final = 2.0
+
+
+def token_table() -> KeptContexts:
+    """A new table of tokens."""
+    return KeptContexts(TOKEN_KEY_PREFIX, configured_limit(), configured_ttl(), TOKEN_CHANNEL, moment=_MOMENT)
+
+
+tokens = token_table()
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +94,11 @@ def continued(context: Context, token: Token) -> tuple[Context, list[Link]]:
     if not HOP.active or not _is_nobodys(context):
         return context, []
     kept = tokens.known_by_now(token.digest)
-    return (context, []) if kept is None or not _says_something(kept, token) else context_of(kept)
+    if kept is None or not _says_something(kept, token):
+        return context, []
+    if kept.others:
+        return Context(), list(map(Link, _requests(kept)))
+    return context_of(kept)
 
 
 def link_when_found(context: Context, token: Token, span: Span) -> None:
@@ -95,10 +112,10 @@ def link_when_found(context: Context, token: Token, span: Span) -> None:
 
     def link(kept: Kept) -> None:
         with _LINK:
-            made = get_current_span(kept.context).get_span_context()
             # The SDK logs a warning when the request is over already.
-            if made.is_valid and _says_something(kept, token) and span.is_recording():
-                span.add_link(made)
+            if _says_something(kept, token) and span.is_recording():
+                for made in _requests(kept):
+                    span.add_link(made)
 
     with _LINK:
         if HOP.active and _is_nobodys(context) and tokens.known(token.digest) is None:
@@ -107,6 +124,12 @@ def link_when_found(context: Context, token: Token, span: Span) -> None:
 
 def _is_nobodys(context: Context) -> bool:
     return request_id.read(context) is None and not get_current_span(context).get_span_context().is_valid
+
+
+def _requests(kept: Kept) -> list[SpanContext]:
+    """The spans that a token was made in, of each request that has made it."""
+    found = [get_current_span(context).get_span_context() for context in kept.contexts]
+    return [made for made in found if made.is_valid]
 
 
 def _says_something(kept: Kept, token: Token) -> bool:

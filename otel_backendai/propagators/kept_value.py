@@ -4,40 +4,56 @@
 """What is kept with a session or a token: the request that made it. Nothing else in the package knows the layout.
 
 A flat JSON object: the request ID, ``traceparent``, ``tracestate`` and the time of the request. Of the baggage the
-request ID only: what an application put beside it is not ours to store.
+request ID only: what an application put beside it is not ours to store. Beside it, other requests that made the same.
 """
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import islice
 
 from opentelemetry.context import Context
 from opentelemetry.trace import get_current_span
 
 from otel_backendai import request_id
-from otel_backendai.names import BAGGAGE, KEPT_STATUS, KEPT_TIME, REQUEST_ID
+from otel_backendai.names import BAGGAGE, KEPT_OTHERS, KEPT_STATUS, KEPT_TIME, REQUEST_ID, TRACEPARENT
 from otel_backendai.propagators import w3c
 
 # A trace state has 512 characters at the most that must be carried, a request ID 128.
 MAX_VALUE_LENGTH = 2048
+# Other requests that are kept beside one; there is room for so many.
+MAX_OTHERS = 4
 # Seconds that the clocks of two nodes may differ.
 _CLOCK_SKEW = 300.0
 
 
-def render_kept_value(context: Context, at: float, status: str | None = None) -> str | None:
+def render_kept_value(
+    context: Context, at: float, status: str | None = None, others: Sequence[Context] = ()
+) -> str | None:
     """Return the text to keep; ``None`` when ``context`` has no request ID and no trace.
 
     Args:
         context: That of the request.
         at: When the request was made, seconds since the epoch.
         status: Of a session, what it is in since then.
+        others: Those of other requests that have made the same; the first few are kept, none where there is no room.
     """
     carried = {name: value for name, value in w3c.carried_from(context).items() if name != BAGGAGE}
     if not carried:
         return None
-    own = {KEPT_TIME: round(at, 6)} if status is None else {KEPT_TIME: round(at, 6), KEPT_STATUS: status}
+    own: dict[str, object] = {KEPT_TIME: round(at, 6)}
+    if status is not None:
+        own[KEPT_STATUS] = status
+    if others:
+        short = (REQUEST_ID, TRACEPARENT)
+        own[KEPT_OTHERS] = [
+            {name: value for name, value in w3c.carried_from(other).items() if name in short}
+            for other in islice(others, MAX_OTHERS)
+        ]
     text = json.dumps({**carried, **own}, separators=(",", ":"))
-    return text if len(text) <= MAX_VALUE_LENGTH else None
+    if len(text) <= MAX_VALUE_LENGTH:
+        return text
+    return render_kept_value(context, at, status) if others else None
 
 
 def parse_kept_value(value: object) -> tuple[Context, float] | None:
@@ -52,12 +68,17 @@ def parse_kept_value(value: object) -> tuple[Context, float] | None:
     # span that ends before it begins.
     if not isinstance(at, int | float) or isinstance(at, bool) or not 0 <= at <= time.time() + _CLOCK_SKEW:
         return None
-    found = w3c.extract(({name: carrier[name] for name in carrier if name != BAGGAGE},), Context())
-    identifier = carrier.get(REQUEST_ID)
-    if request_id.is_acceptable(identifier):
-        return request_id.bind(identifier, found), float(at)
-    has_trace = get_current_span(found).get_span_context().is_valid
-    return (found, float(at)) if identifier is None and has_trace else None
+    context = _context_of(carrier)
+    return None if context is None else (context, float(at))
+
+
+def parse_kept_others(value: object) -> tuple[Context, ...]:
+    """Return the other requests that :func:`render_kept_value` was given; those that are well-formed."""
+    others = _parse(value).get(KEPT_OTHERS)
+    if not isinstance(others, list):
+        return ()
+    found = [_context_of(other) for other in others[:MAX_OTHERS] if isinstance(other, dict)]
+    return tuple(context for context in found if context is not None)
 
 
 def parse_kept_status(value: object) -> str | None:
@@ -65,6 +86,15 @@ def parse_kept_status(value: object) -> str | None:
     status = _parse(value).get(KEPT_STATUS)
     is_well_formed = isinstance(status, str) and status.isascii() and status.isidentifier() and len(status) <= 32
     return str(status) if is_well_formed else None
+
+
+def _context_of(carrier: Mapping[object, object]) -> Context | None:
+    found = w3c.extract(({name: carrier[name] for name in carrier if name != BAGGAGE},), Context())
+    identifier = carrier.get(REQUEST_ID)
+    if request_id.is_acceptable(identifier):
+        return request_id.bind(identifier, found)
+    has_trace = get_current_span(found).get_span_context().is_valid
+    return found if identifier is None and has_trace else None
 
 
 def _parse(value: object) -> Mapping[object, object]:

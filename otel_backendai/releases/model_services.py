@@ -22,7 +22,7 @@ from otel_backendai.guard import Guard
 from otel_backendai.hops import deferred
 from otel_backendai.hops.background import function_name, run_scope
 from otel_backendai.hops.deferred import HOP
-from otel_backendai.hops.kept_contexts import Kept
+from otel_backendai.hops.kept import Kept
 from otel_backendai.hops.span_scope import SpanScope
 from otel_backendai.names import ATTRIBUTE_ENDPOINT_ID, CODE_FUNCTION_NAME
 from otel_backendai.releases.arguments import Argument

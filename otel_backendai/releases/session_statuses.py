@@ -22,7 +22,7 @@ from otel_backendai import request_id
 from otel_backendai.guard import Guard
 from otel_backendai.hops import deferred
 from otel_backendai.hops.deferred import HOP
-from otel_backendai.hops.kept_contexts import Kept
+from otel_backendai.hops.kept import Kept
 from otel_backendai.hops.span_scope import clean_text
 from otel_backendai.names import (
     ATTRIBUTE_REQUEST_ID,

@@ -19,12 +19,26 @@ from typing import Any
 import opentelemetry.sdk._logs
 from opentelemetry import context as context_api
 from opentelemetry._logs import LogRecord, SeverityNumber, get_logger
+from opentelemetry.context import Context
 from opentelemetry.instrumentation.utils import is_instrumentation_enabled
-from opentelemetry.trace import get_current_span
+from opentelemetry.trace import (
+    INVALID_SPAN,
+    NonRecordingSpan,
+    SpanContext,
+    TraceFlags,
+    get_current_span,
+    set_span_in_context,
+)
 
 from otel_backendai import request_id
 from otel_backendai.guard import Guard
-from otel_backendai.names import ATTRIBUTE_REQUEST_ID, CODE_FUNCTION_NAME, LOG_REQUEST_ID, LOG_SPAN_ID, LOG_TRACE_ID
+from otel_backendai.names import (
+    ATTRIBUTE_REQUEST_ID,
+    CODE_FUNCTION_NAME,
+    LOG_REQUEST_ID,
+    LOG_SPAN_ID,
+    LOG_TRACE_ID,
+)
 from otel_backendai.patching import Hop
 from otel_backendai.redaction import redact_text
 
@@ -33,6 +47,11 @@ HOP = Hop("log_export")
 _BRIDGE = Guard("log bridge")
 # Longer than any that a person reads; a recursion's is megabytes.
 _MAX_STACKTRACE = 16_384
+
+# Both IDs of a record that was made outside of any span, or in a run that has no span yet.
+_NO_SPAN = "0"
+# Hexadecimal digits of an ID.
+_TRACE_LENGTH, _SPAN_LENGTH = 32, 16
 
 _minimum_level = logging.NOTSET
 
@@ -104,12 +123,41 @@ def _translate(record: logging.LogRecord) -> Any:
         "body": _body(record),
         "attributes": _attributes(record),
     }
+    context = _context_of(record)
     if _SDKLogRecord is None:
-        return LogRecord(context=context_api.get_current(), **common)
-    span_context = get_current_span().get_span_context()
+        return LogRecord(context=context, **common)
+    span_context = get_current_span(context).get_span_context()
     return _SDKLogRecord(
         trace_id=span_context.trace_id, span_id=span_context.span_id, trace_flags=span_context.trace_flags, **common
     )
+
+
+def _context_of(record: logging.LogRecord) -> Context:
+    """The current context, with the span that the record itself names, if it does: its text and fields name that one.
+
+    It differs where a record is handed on later, and in a timer's run that sleeps: what stands for its span there is
+    in no trace that anybody will find.
+    """
+    context = context_api.get_current()
+    trace, span = getattr(record, LOG_TRACE_ID, None), getattr(record, LOG_SPAN_ID, None)
+    if trace == span == _NO_SPAN:
+        return set_span_in_context(INVALID_SPAN, context)
+    if (
+        not isinstance(trace, str)
+        or not isinstance(span, str)
+        or (len(trace), len(span)) != (_TRACE_LENGTH, _SPAN_LENGTH)
+    ):
+        return context
+    try:
+        identifiers = int(trace, 16), int(span, 16)
+    except ValueError:
+        return context
+    current = get_current_span(context).get_span_context()
+    if identifiers == (current.trace_id, current.span_id):
+        return context
+    # Whether it is sampled the record does not say; who looks for it shall find it if it is.
+    named = SpanContext(*identifiers, is_remote=False, trace_flags=TraceFlags(TraceFlags.SAMPLED))
+    return set_span_in_context(NonRecordingSpan(named), context) if named.is_valid else context
 
 
 def _body(record: logging.LogRecord) -> str:

@@ -5,7 +5,7 @@
 
     python -m tests.realstack.background_traces 26.9.6 [--dir DIR] [--service]
 
-``--service``: a model service, too, whose replica comes to its session within two minutes.
+``--service``: a model service, too, whose replica comes to its session within two minutes, and its end.
 
 Exits 1 if a request's work is in more than one trace, or a part of it is missing.
 """
@@ -27,12 +27,17 @@ from tests.realstack.matrix.reading import observe
 from tests.realstack.stack.control import client_environment, client_telemetry
 from tests.realstack.stack.settings import HERE, Stack, stack_of
 
-_TIMEOUT = 360
+_TIMEOUT = 480
+# What a model service is driven for.
+SERVICE = ("service", "service end")
 _MANAGER = "backend.ai-manager"
 _STORAGE = "backend.ai-storage"
 _AGENT = "backend.ai-agent"
+_COORDINATOR = "backend.ai-proxy-coordinator"
 # Releases whose storage-proxy clones and deletes folders as background tasks, and tells the manager by an event.
 _STORAGE_TASKS = (25, 15)
+# Releases whose manager tells the app-proxy of many endpoints in one call.
+_BULK_CALLS = (26, 4)
 
 
 def main() -> None:
@@ -49,7 +54,7 @@ def main() -> None:
     faults = [f"{step.title}: {fault}" for step in steps for fault in judge_step(stack.release, step, spans)]
     for fault in faults:
         print(f"{stack.release} {fault}")
-    wanted = {title for title in _expected(stack.release) if arguments.service or title != "service"}
+    wanted = {title for title in _expected(stack.release) if arguments.service or title not in SERVICE}
     sys.exit(1 if faults or wanted - {step.title for step in steps} else 0)
 
 
@@ -98,11 +103,19 @@ def _is_task(span: Span) -> bool:
 
 def _expected(release: str) -> Mapping[str, set[tuple[str, str]]]:
     """What belongs to each request, by service and name of a span; ``task`` for that of a background task."""
+    family = tuple(map(int, release.split(".")[:2]))
     always = {
         "rescan": {(_MANAGER, "task"), (_MANAGER, "publish bgtask_failed")},
         "service": {(_MANAGER, "session PENDING"), (_AGENT, "create_kernels")},
+        # The replica ends, and the app-proxy is told.
+        "service end": {
+            (_MANAGER, "session TERMINATING"),
+            (_AGENT, "destroy_kernel"),
+            (_MANAGER, "unregister endpoint"),
+            (_MANAGER, "DELETE"),
+        },
     }
-    if tuple(map(int, release.split(".")[:2])) >= _STORAGE_TASKS:
+    if family >= _STORAGE_TASKS:
         ends = {
             title: {
                 (_STORAGE, "task"),
@@ -112,9 +125,13 @@ def _expected(release: str) -> Mapping[str, set[tuple[str, str]]]:
             }
             for title, event in (("clone", "clone"), ("delete", "deletion"))
         }
-        return {**always, **ends, "service": {*always["service"], (_MANAGER, "make replica")}}
+        path = "/v2/endpoints/bulk" if family >= _BULK_CALLS else "/v2/endpoints/{endpoint_id}"
+        made = {*always["service"], (_MANAGER, "make replica"), (_COORDINATOR, f"POST {path}")}
+        ended = {*always["service end"], (_COORDINATOR, f"DELETE {path}")}
+        return {**always, **ends, "service": made, "service end": ended}
     cloned = {(_MANAGER, "task"), (_MANAGER, "publish bgtask_done"), (_STORAGE, "POST /folder/clone")}
-    made = {*always["service"], (_MANAGER, "process route_created")}
+    # "POST": the replica's model is ready, which is when the endpoint is registered.
+    made = {*always["service"], (_MANAGER, "process route_created"), (_MANAGER, "POST")}
     return {**always, "clone": cloned, "delete": {(_STORAGE, "POST /folder/delete")}, "service": made}
 
 

@@ -10,7 +10,7 @@ environment of a stack that runs; how far the work is, is asked for under other 
 
 FILE gets [{title, request_id, error}], as JSON: of a folder that is cloned and one that is deleted
 for ever, of a scan of a registry that does not exist, which fails, and if asked for of a
-model service that is made.
+model service that is made, and of its end, which is awaited.
 """
 
 from __future__ import annotations
@@ -36,7 +36,10 @@ _LIMIT = 60.0
 # From 26.4 on a replica goes through timers of up to 30 s before it has a session.
 _SERVICE_LIMIT = 180.0
 _FIELDS = [session_fields[name] for name in ("name", "status")]
-_ENDS = {"RUNNING", "ERROR", "CANCELLED", "TERMINATED"}
+_OVER = {"CANCELLED", "TERMINATED"}
+_ENDS = {"RUNNING", "ERROR", *_OVER}
+# 23.09 takes an endpoint off the app-proxy in a timer's run after its last replica has ended.
+_DEREGISTERED = 15.0
 # Of a service that a controller can start; nobody looks at what it serves.
 _DEFINITION = """
 models:
@@ -99,7 +102,7 @@ async def _serve(api: release.AsyncSession, made: list[dict[str, str]]) -> None:
         await api.VFolder.create(name, usage_mode="model")
         await api.VFolder(name).upload([_definition(directory)], basedir=directory, show_progress=False)
     async with _named("service", made):
-        await api.Service.create(
+        service = await api.Service.create(
             release.IMAGE,
             name,
             1,
@@ -112,12 +115,22 @@ async def _serve(api: release.AsyncSession, made: list[dict[str, str]]) -> None:
             model_mount_destination="/models",
         )
 
-    async def has_session() -> bool:
+    async def statuses() -> list[str]:
         listed = await api.ComputeSession.paginated_list(fields=_FIELDS, page_size=100)
         # The session of a replica is called after the service.
-        return any(str(one["name"]).startswith(name) and one["status"] in _ENDS for one in listed.items)
+        return [str(one["status"]) for one in listed.items if str(one["name"]).startswith(name)]
+
+    async def has_session() -> bool:
+        return any(status in _ENDS for status in await statuses())
+
+    async def has_none() -> bool:
+        return all(status in _OVER for status in await statuses())
 
     await _until(has_session, _SERVICE_LIMIT)
+    async with _named("service end", made):
+        await api.Service(service["endpoint_id"]).delete()
+    await _until(has_none, _SERVICE_LIMIT)
+    await asyncio.sleep(_DEREGISTERED)
 
 
 async def _folder(api: release.AsyncSession, made: list[dict[str, str]]) -> None:

@@ -9,9 +9,11 @@ environment of a stack that runs; their statuses are asked for under other IDs.
     opentelemetry-instrument python drive_sessions.py --report FILE [--count N] [--app] [--interlude CMD]
 
 FILE gets a list of {id, created, destroyed, posted_at, post_seconds, running_at,
-terminated_at, names, failed}, as JSON: request IDs, times in seconds since the epoch (the
-statuses' are those of the poll that saw them), what else the components call the session
-by (its kernels and containers), and the steps of the app's start that failed.
+terminated_at, destroyed_at, destroy_seconds, seen, names, failed}, as JSON: request IDs,
+times in seconds since the epoch (the statuses' are those of the poll that saw them; `seen`
+has [status, when the request or poll before was made, when this one was answered] for each),
+what else the components call the session by (its kernels and containers), and the steps of
+the app's start that failed.
 """
 
 from __future__ import annotations
@@ -44,15 +46,22 @@ async def _row(session: object) -> dict[str, object]:
     return (reply.get("data") or reply)["compute_session"] or {}
 
 
-async def _until(session: object, wanted: str, interval: float) -> dict[str, object]:
+async def _until(
+    session: object, wanted: str, interval: float, seen: list[tuple[str, float, float]], asked_before: float
+) -> dict[str, object]:
     deadline = time.monotonic() + _LIMIT
     status = None
     while time.monotonic() < deadline:
+        asked = time.time()
         try:
             row = await _row(session)
         except Exception:  # the manager is restarted by the interlude
             row = {}
         status = row.get("status")
+        if status is not None:
+            if not seen or seen[-1][0] != status:
+                seen.append((str(status), asked_before, time.time()))
+            asked_before = asked
         if status == wanted:
             return row
         if status in {"ERROR", "CANCELLED", "TERMINATED"}:
@@ -84,7 +93,8 @@ async def _one(api: release.AsyncSession, options: argparse.Namespace) -> dict[s
         context = context_api.get_current()
     if options.interlude:
         await (await asyncio.create_subprocess_shell(options.interlude)).wait()
-    row = await _until(session.id, "RUNNING", interval)
+    seen: list[tuple[str, float, float]] = []
+    row = await _until(session.id, "RUNNING", interval, seen, posted_at)
     running_at = time.time()
     failed: list[str] = []
     if options.app:
@@ -94,8 +104,10 @@ async def _one(api: release.AsyncSession, options: argparse.Namespace) -> dict[s
         finally:
             context_api.detach(token)
     with bind_request_id() as destroyed, _tracer.start_as_current_span("a session's end"):
+        begun, destroyed_at = time.monotonic(), time.time()
         await api.ComputeSession(name).destroy()
-    await _until(session.id, "TERMINATED", interval)
+        destroy_seconds = time.monotonic() - begun
+    await _until(session.id, "TERMINATED", interval, seen, destroyed_at)
     return {
         "id": str(session.id),
         "created": created,
@@ -104,6 +116,9 @@ async def _one(api: release.AsyncSession, options: argparse.Namespace) -> dict[s
         "post_seconds": post_seconds,
         "running_at": running_at,
         "terminated_at": time.time(),
+        "destroyed_at": destroyed_at,
+        "destroy_seconds": destroy_seconds,
+        "seen": seen,
         "names": sorted({text for one in row["containers"] for text in one.values() if text}),  # type: ignore[attr-defined]
         "failed": failed,
     }

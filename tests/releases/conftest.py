@@ -21,7 +21,7 @@ from opentelemetry import propagate, trace
 from otel_backendai import guard, instrumentors
 from otel_backendai.hops import deferred, tokens
 from otel_backendai.hops.kept_contexts import DEFAULT_LIMIT, DEFAULT_TTL, KeptContexts
-from otel_backendai.names import SESSION_CHANNEL, SESSION_KEY_PREFIX, TOKEN_CHANNEL, TOKEN_KEY_PREFIX
+from otel_backendai.names import SESSION_CHANNEL, SESSION_KEY_PREFIX
 from otel_backendai.releases import kernels, scheduling_records, session_waits
 from tests.conftest import Telemetry
 from tests.releases.bus import Bus, open_bus
@@ -82,8 +82,7 @@ def recorded(_provider: Telemetry, monkeypatch: pytest.MonkeyPatch) -> Iterator[
     monkeypatch.setattr(
         deferred, "sessions", KeptContexts(SESSION_KEY_PREFIX, DEFAULT_LIMIT, DEFAULT_TTL, SESSION_CHANNEL)
     )
-    kept = KeptContexts(TOKEN_KEY_PREFIX, DEFAULT_LIMIT, DEFAULT_TTL, TOKEN_CHANNEL)
-    monkeypatch.setattr(tokens, "tokens", kept)
+    monkeypatch.setattr(tokens, "tokens", tokens.token_table())
     scheduling_records.forget()
     kernels.forget()
     session_waits.forget()

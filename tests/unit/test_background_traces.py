@@ -56,3 +56,39 @@ def test_somebody_elses_span() -> None:
 def test_nothing_arrived() -> None:
     """All parts are missing, and the trace."""
     assert len(judge("26.9.6", "clone", REQUEST, [])) == len(GOOD)
+
+
+MADE = [
+    span("manager", "POST /services"),
+    span("manager", "session PENDING"),
+    span("manager", "make replica"),
+    span("agent", "create_kernels"),
+    span("proxy-coordinator", "POST /v2/endpoints/bulk"),
+]
+ENDED = [
+    span("manager", "DELETE /services/{service_id}"),
+    span("manager", "unregister endpoint"),
+    span("manager", "DELETE"),
+    span("proxy-coordinator", "DELETE /v2/endpoints/bulk"),
+    span("manager", "session TERMINATING"),
+    span("agent", "destroy_kernel"),
+]
+
+
+@pytest.mark.parametrize(("title", "good"), [("service", MADE), ("service end", ENDED)])
+def test_a_model_service_at_the_app_proxy(title: str, good: list[Span]) -> None:
+    """Its endpoint is registered by the request that made it and taken off by the one that deleted it."""
+    assert judge("26.9.6", title, REQUEST, good) == []
+    for missing in range(1, len(good)):
+        (fault,) = judge("26.9.6", title, REQUEST, good[:missing] + good[missing + 1 :])
+        assert fault == f"no {good[missing].name} of {good[missing].service}"
+    elsewhere = replace(good[4], attributes={ATTRIBUTE_REQUEST_ID: "of-a-timer"}, trace_id="t2")
+    assert judge("26.9.6", title, REQUEST, [*good[:4], elsewhere, *good[5:]]) != []
+
+
+def test_what_the_releases_differ_in() -> None:
+    """One call for each endpoint up to 26.1; the coordinator of 23.09's stack is a stand-in that sends no spans."""
+    old = [replace(one, name=one.name.replace("bulk", "{endpoint_id}")) for one in MADE]
+    assert judge("25.15.12", "service", REQUEST, old) == []
+    assert judge("25.15.12", "service", REQUEST, MADE) != []
+    assert judge("23.9.10", "service end", REQUEST, [*ENDED[:3], *ENDED[4:]]) == []

@@ -16,10 +16,16 @@ from typing import Any
 
 import pytest
 from opentelemetry import _logs
+from opentelemetry.context import Context
 from opentelemetry.sdk._logs import LoggerProvider, LogRecordProcessor
+from opentelemetry.trace import SpanKind
 from opentelemetry.util._once import Once
 
+from otel_backendai.hops.background import run_scope
+from otel_backendai.hops.event_spans import producer_scope
+from otel_backendai.hops.logs import RequestIdFilter
 from otel_backendai.sdk import contrib_logging, log_bridge
+from tests.conftest import Telemetry
 from tests.unit.conftest import output_of
 
 
@@ -230,3 +236,47 @@ logging.getLogger("application").warning("here")
 print([attributes.get("tenant") for attributes in collected.attributes])
 """
     assert output_of(code) == "['blue']"
+
+
+def ids_of(record: Any) -> tuple[int, int]:
+    """Trace and span ID of an exported record; zeros where it has none."""
+    return record.trace_id or 0, record.span_id or 0
+
+
+def test_a_sleeping_run_names_no_trace(exported: Collected, telemetry: Telemetry) -> None:
+    """What stands for the span of a run that found nothing to do is exported no more than printed: nobody finds it."""
+    with run_scope("tick", Context(), quiet=True):
+        logging.getLogger("application").warning("asleep")
+        with producer_scope("session_started"):
+            pass
+        logging.getLogger("application").warning("awake")
+    asleep, awake = exported.records
+    (run,) = telemetry.of_kind(SpanKind.INTERNAL)
+    assert run.context is not None
+    assert ids_of(asleep) == (0, 0)
+    assert ids_of(awake) == (run.context.trace_id, run.context.span_id)
+    assert awake.trace_flags.sampled
+
+
+def test_a_record_keeps_the_ids_that_it_was_made_with(exported: Collected, telemetry: Telemetry) -> None:
+    """Handed on inside another span, as by a queue of the application, it says what its text says."""
+    logger = logging.getLogger("application")
+    with telemetry.provider.get_tracer("test").start_as_current_span("first") as first:
+        logger.warning("here")
+        record = logger.makeRecord("application", logging.WARNING, __file__, 1, "later", (), None)
+        RequestIdFilter().filter(record)
+    with telemetry.provider.get_tracer("test").start_as_current_span("second"):
+        logger.handle(record)
+    here, later = exported.records
+    expected = first.get_span_context()
+    assert ids_of(here) == ids_of(later) == (expected.trace_id, expected.span_id)
+
+
+@pytest.mark.parametrize("hostile", [None, "", "nothing", "-1", "f" * 33, 7, b"1"])
+def test_what_is_no_id_is_the_current_spans(exported: Collected, telemetry: Telemetry, hostile: object) -> None:
+    """Anybody may set these attributes of a record to anything; the record is exported all the same."""
+    with telemetry.provider.get_tracer("test").start_as_current_span("current") as span:
+        extra = {"otelTraceID": hostile, "otelSpanID": hostile}
+        logging.getLogger("application").warning("here", extra=extra)
+    (record,) = exported.records
+    assert ids_of(record) == (span.get_span_context().trace_id, span.get_span_context().span_id)

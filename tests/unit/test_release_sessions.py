@@ -9,21 +9,24 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
 
-from otel_backendai.desk.model import AttributeValue, LogLine, Span
+from otel_backendai.desk.model import AttributeValue, Span
 from otel_backendai.names import (
     ATTRIBUTE_KERNEL_ID,
     ATTRIBUTE_REQUEST_ID,
     ATTRIBUTE_SESSION_ID,
     ATTRIBUTE_SESSION_NEXT_STATUS,
-    LOG_REQUEST_ID,
+    SESSION_CHANNEL,
     SESSION_KEY_PREFIX,
+    TOKEN_CHANNEL,
+    TOKEN_KEY_PREFIX,
 )
 from tests.realstack.sessions.alone import read_sink, share_alone
 from tests.realstack.sessions.idle import (
@@ -37,14 +40,10 @@ from tests.realstack.sessions.judging import (
     CREATION,
     END,
     figures_of,
-    lines_about,
-    nameless_lines,
-    nameless_records,
-    strange_lines,
     strange_spans,
     trace_problems,
 )
-from tests.realstack.sessions.keyed_redis import keyed_redis
+from tests.realstack.sessions.keyed_redis import OURS, keyed_redis
 from tests.realstack.sessions.made import Made, made_of
 from tests.realstack.sessions.outcome import Outcome, merged, read_outcomes, write_outcomes
 from tests.realstack.sessions.probes import NO_ANSWER, Probe, probes_of
@@ -54,8 +53,8 @@ from tests.realstack.sessions.report import section
 from tests.realstack.stack.settings import HERE, newest_releases
 
 _SECOND = 1_000_000_000
-ONE = Made("session-1", "created-1", "destroyed-1", 0.0, 0.2, 10.0, 15.0, ("kernel-1", "c0ffee1"))
-TWO = Made("session-2", "created-2", "destroyed-2", 0.0, 0.2, 10.0, 15.0, ("kernel-2", "c0ffee2"))
+ONE = Made("session-1", "created-1", "destroyed-1", 0.0, 0.2, 10.0, 15.0, names=("kernel-1", "c0ffee1"))
+TWO = Made("session-2", "created-2", "destroyed-2", 0.0, 0.2, 10.0, 15.0, names=("kernel-2", "c0ffee2"))
 
 
 def span(name: str, start: float, end: float, **changes: object) -> Span:
@@ -148,37 +147,6 @@ def test_spans_of_another() -> None:
     assert strange_spans([span("z", 0, 1, attributes=attributes("of-a-timer", "session-9"))], [ONE, TWO]) == []
 
 
-def test_lines_of_another() -> None:
-    """A line about one session with the ID of another's request has leaked; one about both is both's."""
-    good = ["kernel-1 starts [request_id=created-1]", "session-1 and session-2 wait [request_id=created-2]", "tick"]
-    assert strange_lines({"agent": good}, [ONE, TWO]) == []
-    leaked = strange_lines({"manager": ["c0ffee1 ends [request_id=destroyed-2]"]}, [ONE, TWO])
-    assert leaked == ["manager says of session-1 under another's request ID: c0ffee1 ends [request_id=destroyed-2]"]
-
-
-def test_lines_of_nobody() -> None:
-    """A line that names the session, its kernel or its container, and no request of it."""
-    lines = ["session-1 [request_id=created-1]", "kernel-1 ends [request_id=destroyed-1]", "c0ffee1", "kernel-2"]
-    assert lines_about(lines, ONE) == lines[:3]
-    assert nameless_lines(lines, ONE) == ["c0ffee1"]
-    timers = (
-        "2026-11-24 03:08:08.698 WARNING ai.backend.agent.stats [7] no container for kernel kernel-1 [request_id=x]"
-    )
-    assert nameless_lines([timers], ONE) == []
-
-
-def test_records_of_nobody() -> None:
-    """What a receiver has is judged like the file: a record about the session carries the ID of one of its requests."""
-    made = [
-        LogLine(0, "INFO", "kernel-1 ends", "backend.ai-agent", attributes={LOG_REQUEST_ID: request})
-        for request in ("destroyed-1", "created-2", "")
-    ]
-    assert nameless_records(made[:1], ONE) == []
-    assert nameless_records(made, ONE) == ["kernel-1 ends", "kernel-1 ends"]
-    assert nameless_records(made, TWO) == []
-    assert nameless_records([replace(made[2], logger="ai.backend.agent.stats")], ONE) == []
-
-
 def test_noise() -> None:
     """Thirty spans a minute are too many, whoever sends them; what ended before or after does not count."""
     spans = [span("tick", 0, second) for second in range(1, 40)]
@@ -240,13 +208,33 @@ def test_who_did_what() -> None:
     assert not is_split([call], ONE)
 
 
+def runs(*seconds: float) -> list[list[Made]]:
+    """Runs of one session that was RUNNING after so many seconds each."""
+    return [[replace(ONE, running_at=one)] for one in seconds]
+
+
+USUAL = runs(10.0, 10.4, 9.8)
+
+
 def test_redis_costs_no_time() -> None:
-    """Half of what one answer takes is too much for the request; schedulers may tick by themselves."""
-    slow = replace(ONE, post_seconds=1.3)
-    assert time_problems("slow", [ONE], [replace(ONE, post_seconds=0.9, running_at=11.0)]) == []
-    assert time_problems("slow", [ONE], [slow]) == ["with Redis slow the answer to a creation took 1.1 s longer"]
-    late = replace(ONE, running_at=12.5)
-    assert time_problems("slow", [ONE], [late]) == ["with Redis slow a session was RUNNING 2.5 s later"]
+    """Half of what one answer takes is too much for the request, and for RUNNING beyond what is usual."""
+    assert time_problems("slow", USUAL, [[replace(ONE, post_seconds=0.9, running_at=11.0)]]) == []
+    slow = [[replace(ONE, post_seconds=1.3)]]
+    assert time_problems("slow", USUAL, slow) == ["with Redis slow the answer to a creation took 1.1 s longer"]
+    late = time_problems("slow", USUAL, runs(12.5, 12.2, 11.9))
+    assert late == ["with Redis slow a session was RUNNING 2.2 s later, 0.2 s is usual"]
+
+
+def test_one_number_acquits_nobody() -> None:
+    """Neither a late session before, nor an early one after: medians are compared."""
+    assert time_problems("slow", [*USUAL, *runs(40.0)], runs(12.5, 12.2, 11.9))
+    assert time_problems("slow", USUAL, runs(12.5, 12.2, 5.0))
+
+
+def test_one_number_condemns_nobody() -> None:
+    """A session that was late by itself, or runs that were never alike."""
+    assert time_problems("slow", USUAL, runs(10.0, 40.0, 10.2)) == []
+    assert time_problems("slow", runs(8.0, 10.0, 12.0), runs(12.5, 12.2, 11.9)) == []
 
 
 def complaint(second: int, process: int = 7) -> str:
@@ -338,26 +326,43 @@ def free_port() -> int:
 
 
 def test_a_redis_that_is_bad_with_our_keys_alone(redis_port: int) -> None:
-    """Behind the proxy all works as before; held back and refused is what names our keys and nothing else."""
+    """Behind the proxy all works as before; held back and refused is what names our keys or channels, nothing else."""
     hidden = free_port()
     with keyed_redis(redis_port, hidden) as keyed:
-        client = redis.Redis(port=redis_port, db=4)
+        client: Any = redis.Redis(port=redis_port, db=4)
         client.set(SESSION_KEY_PREFIX + "a", "1")
         client.set("otherwise", "2")
         assert keyed.has("a")
-        assert keyed.held_back == 0
+        listener = client.pubsub()
+        listener.subscribe("events_all", SESSION_CHANNEL)
+        assert [listener.get_message(timeout=10)["type"] for _ in range(2)] == ["subscribe"] * 2
+        assert not keyed.held_back
         keyed.delay = 0.1
         client.get("otherwise")
-        assert keyed.held_back == 0
+        client.publish("events_all", "hello")
+        assert not keyed.held_back
         client.get(SESSION_KEY_PREFIX + "a")
-        assert keyed.held_back == 1
+        client.get(TOKEN_KEY_PREFIX + "a")
+        for channel in (SESSION_CHANNEL, TOKEN_CHANNEL):
+            client.publish(channel, "a {}")
+        assert keyed.held_back == dict.fromkeys(OURS, 1)
         keyed.delay = 0.0
         keyed.refuse()
-        with pytest.raises(redis.exceptions.NoPermissionError):
-            client.set(SESSION_KEY_PREFIX + "b", "1")
+        attempts: list[Callable[[], object]] = [
+            lambda: client.set(SESSION_KEY_PREFIX + "b", "1"),
+            lambda: client.set(TOKEN_KEY_PREFIX + "b", "1"),
+            lambda: client.publish(SESSION_CHANNEL, "b {}"),
+            lambda: client.publish(TOKEN_CHANNEL, "b {}"),
+        ]
+        for refused in attempts:
+            with pytest.raises(redis.exceptions.NoPermissionError):
+                refused()
         for key in ("otherwise", "other", "otelx", "stats"):
             client.set(key, "3")
+            client.publish(key, "hello")
         keyed.allow()
         assert not keyed.has("b")
+        assert client.publish(SESSION_CHANNEL, "c {}") == 0  # who listened was hung up on
+        listener.close()
         client.close()
     assert redis.Redis(port=redis_port, db=4).get("otherwise") == b"3"

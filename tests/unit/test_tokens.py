@@ -215,6 +215,29 @@ def test_a_listener_comes_back(
     eventually(lambda: not listener.is_listening)
 
 
+def test_an_answer_that_is_there_at_once_is_heard(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, connect: Connect
+) -> None:
+    """A busy process comes to read when Redis has long shown that it is there; it stays connected for ever."""
+    monkeypatch.setattr(context_listener, "WAKE", 0.01)
+    monkeypatch.setattr(context_listener, "SILENCE", 0.05)
+    ping, asked = redis.client.PubSub.ping, list[float]()
+
+    def slow(self: Any) -> None:
+        ping(self)
+        asked.append(time.monotonic())
+        time.sleep(0.05)
+
+    monkeypatch.setattr(redis.client.PubSub, "ping", slow)
+    wanted = [True]
+    listener = context_listener.ContextListener(connect, "channel", lambda _: None, lambda: bool(wanted))
+    listener.start()
+    eventually(lambda: len(asked) > 3)
+    assert not caplog.records
+    wanted.clear()
+    eventually(lambda: not listener.is_listening)
+
+
 def test_what_has_arrived_is_heard_before_a_visitor_is_served(
     monkeypatch: pytest.MonkeyPatch, connect: Connect
 ) -> None:

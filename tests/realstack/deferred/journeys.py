@@ -24,14 +24,17 @@ TASKS: Final[Mapping[str, str]] = {
     "delete": "folder deleted for ever",
     "rescan": "registry scan",
     "service": "model service",
+    "service end": "model service deleted",
 }
 HIDDEN: Final = "no token on a span"
 CLIENTS: Final = "the clients"
 TITLES: Final = (*TOKENS.values(), HIDDEN, *TASKS.values(), CLIENTS)
 # By family and by what the drives call them: why it is not there.
+_NO_INFERENCE: Final = "it takes images of the role INFERENCE only, and the stack has none"
 _ABSENT: Final[Mapping[tuple[str, str], str]] = {
     ("23.9", "app start"): "its apps are reached by signed calls to the manager, without a token",
-    ("24.3", "service"): "it takes images of the role INFERENCE only, and the stack has none",
+    ("24.3", "service"): _NO_INFERENCE,
+    ("24.3", "service end"): _NO_INFERENCE,
 }
 _MISSING: Final = "not done, see the command's output"
 

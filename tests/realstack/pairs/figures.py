@@ -11,6 +11,7 @@ from typing import Final
 from rich.table import Table
 
 from tests.realstack.matrix.observation import Step
+from tests.realstack.pairs.notes import note_differences
 
 Steps = Sequence[Step]
 
@@ -85,7 +86,7 @@ def request_figures(pairs: Pairs) -> list[Figure]:
 
 
 def differences(pairs: Pairs) -> list[str]:
-    """What went otherwise with the plugin than without: steps that failed, or that one side alone went through."""
+    """What went otherwise with the plugin than without: steps that failed or one side lacks, and notes."""
     sides = (("without", pairs.without), ("with", pairs.with_plugin))
     found = [
         f"{step.title} fails {how} the plugin: {step.error}"
@@ -97,7 +98,8 @@ def differences(pairs: Pairs) -> list[str]:
     ways = {tuple(step.title for step in steps) for _how, runs in sides for steps in runs.scenarios}
     if len(ways) > 1:
         found.append("the runs did not go through the same steps")
-    return list(dict.fromkeys(found))
+    without, with_plugin = ([step for steps in [*runs.scenarios, runs.requests] for step in steps] for _, runs in sides)
+    return list(dict.fromkeys([*found, *note_differences(without, with_plugin)]))
 
 
 def too_slow(pairs: Pairs) -> list[str]:

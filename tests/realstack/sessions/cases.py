@@ -14,16 +14,21 @@ from tests.realstack.sessions.judging import (
     CREATION,
     END,
     figures_of,
+    strange_spans,
+    trace_problems,
+)
+from tests.realstack.sessions.line_judging import (
     lines_about,
     nameless_lines,
     nameless_records,
+    silent_about,
     strange_lines,
-    strange_spans,
-    trace_problems,
+    swapped_lines,
 )
 from tests.realstack.sessions.made import Made
 from tests.realstack.sessions.outcome import TITLES, Outcome
 from tests.realstack.sessions.processes import is_split
+from tests.realstack.sessions.status_judging import poll_problems, status_problems
 from tests.realstack.stack.control import components, relaunch
 from tests.realstack.stack.settings import Stack
 
@@ -89,7 +94,7 @@ def killed(stack: Stack) -> Outcome:
     problems = [
         *trace_problems(creation, CREATION, _ALWAYS, _UNSENT),
         *trace_problems(end, END, _ALWAYS),
-        *_shared_problems(made, seen),
+        *_shared_problems(made, seen, killed=True),
     ]
     rows = {"until RUNNING, killed": _time(creation), "covered, killed": _share(creation)}
     return Outcome(stack.release, TITLES["killed"], rows, problems)
@@ -119,14 +124,26 @@ def two_workers(stack: Stack) -> Outcome:
     return Outcome(stack.release, TITLES["workers"], rows, problems)
 
 
-def _shared_problems(made: Sequence[Made], seen: Observation) -> list[str]:
-    """What no session may have, whatever it goes through: spans and lines of another, lines of the agent of nobody."""
+def _shared_problems(made: Sequence[Made], seen: Observation, *, killed: bool = False) -> list[str]:
+    """What no session may have, whatever it goes through.
+
+    Spans and lines of another, lines of the agent of nobody or none at all, and statuses that it was not in.
+    """
     nameless = some(line[:200] for one in made for line in nameless_lines(seen.lines["agent"], one))
     records = [record for record in seen.logs if component_of(record) == "agent"]
     unnamed = some(text[:200] for one in made for text in nameless_records(records, one))
+    silent = some(problem for one in made for problem in silent_about(seen.lines["agent"], records, one))
+    statuses = some(
+        f"{one.session}: {problem}"
+        for one in made
+        for problem in (*status_problems(seen.spans, one, killed=killed), *poll_problems(seen.spans, one))
+    )
     return [
         *strange_spans(seen.spans, made),
         *strange_lines(seen.lines, made),
+        *swapped_lines(seen.lines, made),
+        *silent,
+        *statuses,
         *(f"a line of the agent without the ID: {line}" for line in nameless),
         *(f"a record of the agent without the ID: {text}" for text in unnamed),
     ]

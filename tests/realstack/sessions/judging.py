@@ -1,13 +1,13 @@
 # Copyright The otel-backendai Authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""What the traces and the log lines of sessions have to show; data in, sentences out, none when all is well."""
+"""What the traces of sessions have to show; data in, sentences out, none when all is well."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
-from otel_backendai.desk.model import LogLine, Span
+from otel_backendai.desk.model import Span
 from otel_backendai.names import ATTRIBUTE_SESSION_ID, ATTRIBUTE_SESSION_NEXT_STATUS
-from tests.realstack.matrix.observation import component_of, named, request_id_of
+from tests.realstack.matrix.observation import component_of, request_id_of
 from tests.realstack.matrix.sentences import some
 from tests.realstack.sessions.coverage import Coverage, coverage
 from tests.realstack.sessions.made import Made
@@ -17,12 +17,12 @@ LEAST_SHARE = 0.95
 
 CREATION, END = "RUNNING", "TERMINATED"
 
-# A timer's run over all kernels, which names one that is not ready; the run's own request ID is the right one there.
-_OF_A_TIMER = "ai.backend.agent.stats"
-
 
 def reached(spans: Sequence[Span], one: Made, status: str) -> int:
-    """When the session got to ``status``, in nanoseconds: by its status spans, else by the poll that saw it first."""
+    """When the session got to ``status``, in nanoseconds: by its status spans, else by the poll that saw it first.
+
+    Whether the spans are right about it, ``status_judging.poll_problems`` says.
+    """
     ends = [
         span.end_ns
         for span in spans
@@ -89,38 +89,6 @@ def strange_spans(spans: Sequence[Span], made: Sequence[Made]) -> list[str]:
         if home.setdefault(span.trace_id, request) != request:
             problems.append(f"{_said(span)} is in a trace of another request")
     return some(problems)
-
-
-def strange_lines(lines: Mapping[str, Sequence[str]], made: Sequence[Made]) -> list[str]:
-    """Log lines about a session under a request ID of another one, by component."""
-    problems = []
-    for component, text in lines.items():
-        for line in text:
-            about = [one for one in made if _is_about(line, one)]
-            carried = [one for one in made if any(request in line for request in one.requests)]
-            if about and any(one not in about for one in carried):
-                problems.append(f"{component} says of {about[0].session} under another's request ID: {line[:160]}")
-    return some(problems)
-
-
-def lines_about(lines: Sequence[str], one: Made) -> list[str]:
-    """Those of a component's log lines that name the session, a kernel or a container of it, and are no timer's."""
-    return [line for line in lines if _is_about(line, one) and f" {_OF_A_TIMER} " not in line]
-
-
-def nameless_lines(lines: Sequence[str], one: Made) -> list[str]:
-    """Those lines about the session that carry no request ID of it."""
-    return [line for line in lines_about(lines, one) if not any(request in line for request in one.requests)]
-
-
-def nameless_records(records: Sequence[LogLine], one: Made) -> list[str]:
-    """Log records at the receiver that are about the session and carry no request ID of it, by their text."""
-    about = [record for record in records if _is_about(record.body, one) and record.logger != _OF_A_TIMER]
-    return [record.body for record in about if named(record) not in one.requests]
-
-
-def _is_about(line: str, one: Made) -> bool:
-    return any(name in line for name in (one.session, *one.names))
 
 
 def _said(span: Span) -> str:

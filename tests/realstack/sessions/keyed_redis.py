@@ -1,36 +1,47 @@
 # Copyright The otel-backendai Authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""A Redis that is slow with our keys, or refuses them, and not with anything else.
+"""A Redis that is slow with our keys and channels, or refuses them, and not with anything else.
 
 Slow: the server moves to another port while it runs (`CONFIG SET port`, Redis 7.0), and in its place stands a proxy
-that holds back what names our keys. The store has a connection of its own, so nothing else waits behind it. Refusing:
-the rights of the user whom everybody is name keys by patterns; all but those with a prefix are five patterns.
+that holds back what names one of ours. Store, teller and listener have connections of their own, so nothing else waits
+behind it. Refusing: the rights of the user whom everybody is name keys and channels by patterns; all but those with a
+prefix are six patterns. A listener is hung up on when it may not listen any more.
 """
 
 import asyncio
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
 import redis
 
-from otel_backendai.names import SESSION_KEY_PREFIX
+from otel_backendai.names import SESSION_CHANNEL, SESSION_KEY_PREFIX, TOKEN_CHANNEL, TOKEN_KEY_PREFIX
 
 # Seconds: what a slow answer takes.
 DELAY = 2.0
 _TIMEOUT = 10.0
 # The database of the events, where the store is.
 DATABASE = 4
+# What is held back.
+OURS = (SESSION_KEY_PREFIX, TOKEN_KEY_PREFIX, SESSION_CHANNEL, TOKEN_CHANNEL)
+# Enough of what all of them begin with.
+_PREFIX = "otel-b"
 
 
 class KeyedRedis:
-    """The server behind the proxy; ``delay`` (seconds) may be changed while it runs."""
+    """The server behind the proxy.
+
+    Attributes:
+        delay: Seconds; may be changed while it runs.
+        held_back: How often a command was, by the name of ours in it.
+    """
 
     def __init__(self, port: int, hidden_port: int) -> None:
         self.delay = 0.0
-        self.held_back = 0
+        self.held_back: Counter[str] = Counter()
         self._port = port
         self._hidden_port = hidden_port
 
@@ -40,13 +51,14 @@ class KeyedRedis:
         return redis.Redis(port=self._hidden_port, db=DATABASE, socket_timeout=_TIMEOUT)
 
     def refuse(self) -> None:
-        """From now on every command on our keys is refused, on connections that exist, too."""
-        patterns = [f"~{SESSION_KEY_PREFIX[:length]}[^{SESSION_KEY_PREFIX[length]}]*" for length in range(5)]
-        self.client.execute_command("ACL", "SETUSER", "default", "resetkeys", *patterns)
+        """From now on every command on our keys and channels is refused, on connections that exist, too."""
+        others = [f"{_PREFIX[:length]}[^{_PREFIX[length]}]*" for length in range(len(_PREFIX))]
+        keys, channels = [f"~{pattern}" for pattern in others], [f"&{pattern}" for pattern in others]
+        self.client.execute_command("ACL", "SETUSER", "default", "resetkeys", *keys, "resetchannels", *channels)
 
     def allow(self) -> None:
-        """From now on every key is anybody's again."""
-        self.client.execute_command("ACL", "SETUSER", "default", "allkeys")
+        """From now on every key and channel is anybody's again."""
+        self.client.execute_command("ACL", "SETUSER", "default", "allkeys", "allchannels")
 
     def has(self, session: str) -> bool:
         """Whether something is kept for a session."""
@@ -67,8 +79,9 @@ class KeyedRedis:
     async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, holds_back: bool) -> None:
         with suppress(OSError):
             while data := await reader.read(1 << 16):
-                if holds_back and self.delay and SESSION_KEY_PREFIX.encode() in data:
-                    self.held_back += 1
+                ours = [name for name in OURS if name.encode() in data] if holds_back and self.delay else []
+                if ours:
+                    self.held_back.update(ours)
                     await asyncio.sleep(self.delay)
                 writer.write(data)
                 await writer.drain()

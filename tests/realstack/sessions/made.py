@@ -19,6 +19,10 @@ class Made:
         posted_at: When the creation was asked for, seconds since the epoch.
         post_seconds: How long the answer took.
         running_at: When a poll first saw it RUNNING; ``terminated_at`` TERMINATED.
+        destroyed_at: When its end was asked for, seconds since the epoch; 0 when that is not told.
+        destroy_seconds: How long that answer took.
+        seen: Each change of its status that a poll saw: the new status, when the last poll was asked that still saw
+            another one (or the request made that was before all), and when the answer came that told of this one.
         names: What else components call it by: the IDs of its kernels and of their containers.
         failed: Steps of the app's start that failed, if one was asked for.
     """
@@ -30,6 +34,9 @@ class Made:
     post_seconds: float = 0.0
     running_at: float = 0.0
     terminated_at: float = 0.0
+    destroyed_at: float = 0.0
+    destroy_seconds: float = 0.0
+    seen: Sequence[tuple[str, float, float]] = ()
     names: Sequence[str] = ()
     failed: Sequence[str] = ()
 
@@ -37,6 +44,11 @@ class Made:
     def requests(self) -> tuple[str, str]:
         """The IDs of its two requests."""
         return self.created, self.destroyed
+
+    @property
+    def ending_from(self) -> float:
+        """When its end had been answered, seconds since the epoch; 0 when that is not told."""
+        return self.destroyed_at and self.destroyed_at + self.destroy_seconds
 
     @property
     def seconds(self) -> float:

@@ -4,7 +4,7 @@
 """What a slow or refusing Redis may do to sessions and to the log: nothing, and a line a minute."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from statistics import median
 
@@ -18,23 +18,37 @@ _LINE = re.compile(r"^(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+) WARNING \S+ \[(\d+)\
 _TOLERANCE = 1.0
 
 
-def time_problems(what: str, before: Sequence[Made], after: Sequence[Made]) -> list[str]:
-    """Whether creations took longer, by more than what a wait for Redis would at least have cost.
+def time_problems(what: str, before: Sequence[Sequence[Made]], after: Sequence[Sequence[Made]]) -> list[str]:
+    """Whether creations took longer, by more than half of what one wait for Redis would have cost.
+
+    Medians are compared: one run that was late, or early, by itself says nothing. Schedulers tick, and sessions of one
+    run go by the same ticks: for RUNNING, what the runs before differ by themselves is allowed as well.
 
     Args:
         what: How Redis was, in a word.
-        before: Sessions made while it was as always.
-        after: Sessions made while it was not.
+        before: Runs of sessions made while it was as always.
+        after: Runs of sessions made while it was not.
     """
     problems = []
-    longer = median(one.post_seconds for one in after) - median(one.post_seconds for one in before)
+    longer = _median(before, after, lambda one: one.post_seconds)
     if longer >= DELAY / 2:
         problems.append(f"with Redis {what} the answer to a creation took {longer:.1f} s longer")
-    # Schedulers tick: the times to RUNNING differ anyway.
-    longer = min(one.seconds for one in after) - max(one.seconds for one in before)
-    if longer >= DELAY:
-        problems.append(f"with Redis {what} a session was RUNNING {longer:.1f} s later")
+    longer, usual = _median(before, after, lambda one: one.seconds), _spread(before)
+    if longer >= DELAY / 2 + usual:
+        problems.append(f"with Redis {what} a session was RUNNING {longer:.1f} s later, {usual:.1f} s is usual")
     return problems
+
+
+def _median(before: Sequence[Sequence[Made]], after: Sequence[Sequence[Made]], of: Callable[[Made], float]) -> float:
+    """By how much the median over all sessions became longer."""
+    one, other = (median(of(made) for run in runs for made in run) for runs in (after, before))
+    return one - other
+
+
+def _spread(runs: Sequence[Sequence[Made]]) -> float:
+    """How far the medians of runs are from theirs, by the median: a single run that is far away does not count."""
+    medians = [median(one.seconds for one in run) for run in runs]
+    return median(abs(one - median(medians)) for one in medians)
 
 
 def complaint_problems(lines: Sequence[str]) -> list[str]:

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 
 """
-Answers the three calls which the 23.09 manager makes to an app proxy
-(wsproxy v2), so that start-service can run to its end.  Proxies nothing.
+Answers the calls which the 23.09 manager makes to an app proxy (wsproxy v2), so
+that start-service and model services can run to their end.  Proxies nothing.
 """
 
 import sys
@@ -27,8 +27,16 @@ async def endpoint_token(request: web.Request) -> web.Response:
     return web.json_response({"token": uuid.uuid4().hex})
 
 
+async def endpoint(request: web.Request) -> web.Response:
+    await request.read()
+    print(request.method, request.path, dict(request.headers), flush=True)
+    return web.json_response({"endpoint": f"http://{request.host}/"})
+
+
 app = web.Application()
 app.router.add_get("/status", status)
 app.router.add_post("/v2/conf", conf)
 app.router.add_post("/v2/endpoints/{id}/token", endpoint_token)
+app.router.add_post("/v2/endpoints/{id}", endpoint)
+app.router.add_delete("/v2/endpoints/{id}", endpoint)
 web.run_app(app, host="127.0.0.1", port=int(sys.argv[1]), print=None)

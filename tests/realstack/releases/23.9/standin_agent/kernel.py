@@ -9,7 +9,8 @@ import asyncio
 from typing import Any
 
 from ai.backend.agent.kernel import AbstractKernel
-from ai.backend.common.types import CommitStatus
+from ai.backend.common.events import ModelServiceStatusEvent
+from ai.backend.common.types import CommitStatus, ModelServiceStatus
 
 
 async def prepare_krunner_env(local_config) -> dict[str, Any]:
@@ -81,6 +82,11 @@ class StandInKernel(AbstractKernel):
         return {"status": "started"}
 
     async def start_model_service(self, model_service):
+        # What the kernel runner reports by itself as soon as the model answers: only then is it ended like others.
+        await asyncio.sleep(1)
+        await self.runner.event_producer.produce_event(
+            ModelServiceStatusEvent(self.kernel_id, self.session_id, model_service["name"], ModelServiceStatus.HEALTHY)
+        )
         return {"status": "started"}
 
     async def shutdown_service(self, service):
