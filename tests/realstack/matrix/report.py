@@ -5,6 +5,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 from rich.table import Table
 
@@ -12,20 +13,42 @@ from tests.realstack.matrix.facts import Facts
 from tests.realstack.matrix.judging import Cell
 from tests.realstack.matrix.observation import Hop
 
+PROCESSES: Final = "processes"
+# What is judged beside hops and journeys, and when it is green.
+BESIDE: Final[Mapping[str, str]] = {
+    PROCESSES: "`process.pid` and `service.instance.id` of a service are one to one in all spans and log records of\n"
+    "  the run, and each worker that ran sent spans: both of manager and storage-proxy, forked or spawned, and others.",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """What came out for one release: ``problems`` are those of the run itself, beside the hops and the journeys."""
+    """What came out for one release.
+
+    Attributes:
+        facts: Versions.
+        cells: The hops.
+        problems: Of the run itself.
+        journeys: By their titles.
+        beside: What is no border that a request crosses, by its title in ``BESIDE``.
+    """
 
     facts: Facts
     cells: Mapping[Hop, Cell]
     problems: Sequence[str] = field(default=())
     journeys: Mapping[str, Cell] = field(default_factory=dict)
+    beside: Mapping[str, Cell] = field(default_factory=dict)
 
     @property
     def is_green(self) -> bool:
         """Whether nothing is wrong."""
-        return not self.problems and not any(cell.problems for cell in [*self.cells.values(), *self.journeys.values()])
+        return not self.problems and not any(cell.problems for _subject, cell in self.verdicts)
+
+    @property
+    def verdicts(self) -> list[tuple[str, Cell]]:
+        """All rows with their verdicts."""
+        hops = [(str(hop), cell) for hop, cell in self.cells.items()]
+        return [*hops, *self.journeys.items(), *self.beside.items()]
 
 
 def cell_text(cell: Cell | None) -> str:
@@ -43,9 +66,9 @@ def reasons(columns: Sequence[Column]) -> list[tuple[str, str, list[str]]]:
     for column in columns:
         if column.problems:
             found.append((column.facts.release, "the run", list(column.problems)))
-        for subject, cell in [*column.cells.items(), *column.journeys.items()]:
+        for subject, cell in column.verdicts:
             if cell.problems or cell.not_applicable:
-                found.append((column.facts.release, str(subject), list(cell.problems) or [cell.not_applicable]))
+                found.append((column.facts.release, subject, list(cell.problems) or [cell.not_applicable]))
     return found
 
 
@@ -57,6 +80,9 @@ def terminal_table(columns: Sequence[Column]) -> Table:
     table.add_section()
     for title in _journeys(columns):
         _coloured(table, title, [cell_text(column.journeys.get(title)) for column in columns])
+    table.add_section()
+    for title in BESIDE:
+        _coloured(table, title, [cell_text(column.beside.get(title)) for column in columns])
     return table
 
 
@@ -85,6 +111,14 @@ def markdown(columns: Sequence[Column], date: str) -> str:
         _row("", releases),
         _row("---", ["---"] * len(columns)),
         *(_row(title, [cell_text(column.journeys.get(title)) for column in columns]) for title in _journeys(columns)),
+        "",
+        "Beside hops and journeys, and green when:",
+        "",
+        *(f"- {title}: {sentence}" for title, sentence in BESIDE.items()),
+        "",
+        _row("", releases),
+        _row("---", ["---"] * len(columns)),
+        *(_row(title, [cell_text(column.beside.get(title)) for column in columns]) for title in BESIDE),
         "",
     ]
     for release, subject, sentences in reasons(columns):
