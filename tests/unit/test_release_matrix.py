@@ -14,7 +14,7 @@ from otel_backendai.names import LOG_REQUEST_ID
 from tests.realstack.matrix.expectation_file import read_expectation
 from tests.realstack.matrix.facts import Facts
 from tests.realstack.matrix.judging import Cell, judge
-from tests.realstack.matrix.observation import Expectation, Hop, Observation, Step
+from tests.realstack.matrix.observation import Expectation, Hop, Observation, Response, Step
 from tests.realstack.matrix.report import Column, cell_text, markdown, reasons
 from tests.realstack.matrix.sentences import some
 from tests.realstack.matrix.span_tree import overlapping
@@ -23,6 +23,7 @@ from tests.realstack.stack.settings import RELEASES, StackError, newest_releases
 ID, TRACE = "id-of-the-step", "a" * 32
 RUN_ID, RUN_TRACE = "id-of-the-run", "b" * 32
 HTTP: dict[str, AttributeValue] = {"http.request.method": "GET"}
+AT_PORT = HTTP | {"server.port": 8090}
 RPC: dict[str, AttributeValue] = {"rpc.system.name": "callosum"}
 
 EXPECTED = Expectation(
@@ -60,12 +61,16 @@ def span(
     )
 
 
+ANSWER = Response("GET", "http://127.0.0.1:8090/a", 200, [ID])
+
 GOOD = Observation(
-    steps=[Step("a step", ID, TRACE, note={"arrived": ["X-Request-ID=of the user's own"]})],
+    steps=[
+        Step("a step", ID, TRACE, note={"arrived": ["X-Request-ID=of the user's own"]}, responses=[ANSWER]),
+    ],
     spans=[
         span("step", "", "client", "internal"),
         span("get-out", "step", "client", "client", HTTP),
-        span("get-in", "get-out", "manager", "server", HTTP),
+        span("get-in", "get-out", "manager", "server", AT_PORT),
         span("ws-out", "step", "client", "client", HTTP),
         span("ws-in", "ws-out", "manager", "server", HTTP | {"http.response.status_code": 101}, start=20),
         span("call-out", "get-in", "manager", "client", RPC),
@@ -120,6 +125,17 @@ def with_arrived(*headers: str) -> Change:
     )
 
 
+def with_answer(*request_ids: str, url: str = ANSWER.url) -> Change:
+    answer = dataclasses.replace(ANSWER, request_ids=request_ids, url=url)
+    return lambda seen: dataclasses.replace(
+        seen, steps=[dataclasses.replace(seen.steps[0], responses=[ANSWER, answer])]
+    )
+
+
+def without_answers(seen: Observation) -> Observation:
+    return dataclasses.replace(seen, steps=[dataclasses.replace(seen.steps[0], responses=[])])
+
+
 def test_a_run_in_which_every_hop_kept_everything_is_green() -> None:
     """What the red cases below change is the only thing that turns a cell red."""
     assert judge(EXPECTED, GOOD) == dict.fromkeys(Hop, Cell())
@@ -129,6 +145,14 @@ def test_a_run_in_which_every_hop_kept_everything_is_green() -> None:
     ("change", "hop", "sentence"),
     [
         (without("get-out"), Hop.HTTP_IN, "manager: get-in has no CLIENT span of its caller above it"),
+        (
+            with_answer(),
+            Hop.HTTP_IN,
+            "manager: no X-Backend-Request-ID on the response 200 to GET /a (a step)",
+        ),
+        (with_answer("another"), Hop.HTTP_IN, "manager: another X-Backend-Request-ID on the response 200"),
+        (with_answer(ID, ID), Hop.HTTP_IN, "manager: 2 X-Backend-Request-ID on the response 200"),
+        (without_answers, Hop.HTTP_IN, "manager: no response to the client was seen"),
         (with_request_id("get-in", "another"), Hop.HTTP_IN, "get-in is in the client's trace without its request ID"),
         (with_request_id("get-in", ""), Hop.HTTP_IN, "get-in is in the client's trace without its request ID"),
         (extra(span("again", "get-out", "manager", "server", HTTP, start=5)), Hop.HTTP_IN, "has two SERVER spans"),

@@ -28,6 +28,23 @@ class Hop(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Response:
+    """What the client got for one of its requests, a redirect too.
+
+    Attributes:
+        method: Of the request.
+        url: Without a query.
+        status: The status code.
+        request_ids: All values of ``X-Backend-Request-ID``.
+    """
+
+    method: str
+    url: str
+    status: int
+    request_ids: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
 class Step:
     """One thing that the client did, under a request ID and in a trace of its own, or in those of its journey.
 
@@ -40,6 +57,7 @@ class Step:
         journey: What the step is a part of, or "".
         waits: Whether its time is that of a scheduler.
         seconds: How long it took.
+        responses: All that the client got meanwhile; none of them of a user's program itself.
     """
 
     title: str
@@ -50,6 +68,7 @@ class Step:
     journey: str = ""
     waits: bool = False
     seconds: float = 0.0
+    responses: Sequence[Response] = ()
 
 
 @dataclass(frozen=True, slots=True)
