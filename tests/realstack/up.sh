@@ -22,7 +22,7 @@ if [ -f "$REALSTACK_DIR/ports" ] && [ "$(cat "$REALSTACK_DIR/ports")" != "$BASE"
 fi
 echo "$RELEASE" >"$REALSTACK_DIR/release"
 echo "$BASE" >"$REALSTACK_DIR/ports"
-mkdir -p "$RUN" "$LOG" "$CONF" "$DATA" "$REALSTACK_DIR/ipc"
+mkdir -p "$RUN" "$LOG/json" "$CONF" "$DATA" "$REALSTACK_DIR/ipc"
 chmod 755 "$REALSTACK_DIR" "$DATA"
 
 # --- 1. programs: all that are missing are named at once ------------------------

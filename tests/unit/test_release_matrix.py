@@ -82,7 +82,8 @@ GOOD = Observation(
         span("run-call-in", "run-call-out", "agent", "server", RPC, run=True),
     ],
     logs=[LogLine(1, "INFO", "served", "backend.ai-manager", "access", TRACE, "get-in", {LOG_REQUEST_ID: ID})],
-    lines={"manager": ["started", f"served #{ID}"]},
+    lines={"manager": ["started", f"served [request_id={ID} trace_id={TRACE}]"]},
+    json_lines={"manager": [{"message": "started"}, {"message": "served", LOG_REQUEST_ID: ID, "otelTraceID": TRACE}]},
 )
 
 Change = Callable[[Observation], Observation]
@@ -117,6 +118,12 @@ def made_by(span_id: str, scope: str) -> Change:
 
 def with_records(logs: Sequence[LogLine], lines: dict[str, list[str]]) -> Change:
     return lambda seen: dataclasses.replace(seen, logs=logs, lines=lines)
+
+
+def with_json_line(*, instead: bool = False, **line: object) -> Change:
+    return lambda seen: dataclasses.replace(
+        seen, json_lines={"manager": [*([] if instead else seen.json_lines["manager"]), line]}
+    )
 
 
 def with_arrived(*headers: str) -> Change:
@@ -221,6 +228,22 @@ def test_a_run_in_which_every_hop_kept_everything_is_green() -> None:
             "manager: a record of access is in the client's trace without its request ID",
         ),
         (with_records(GOOD.logs, {"agent": [ID]}), Hop.LOG_RECORDS, "manager: no line in its log file"),
+        (
+            with_json_line(instead=True, request_id=ID, message="served"),
+            Hop.LOG_RECORDS,
+            "manager: no line in its JSON log file with a request ID and the trace of the client",
+        ),
+        (
+            with_json_line(otelTraceID=TRACE),
+            Hop.LOG_RECORDS,
+            "manager: a line in its JSON log file names the client's trace without its request ID",
+        ),
+        (
+            with_json_line(request_id=ID, otelTraceID=TRACE),
+            Hop.LOG_RECORDS,
+            "manager: 1 lines of its log file have a request ID of the client, 2 of its JSON",
+        ),
+        (with_json_line(), Hop.LOG_RECORDS, "manager: a line of its JSON log file is no object"),
     ],
 )
 def test_what_is_missing_or_twice_turns_its_hop_red(change: Change, hop: Hop, sentence: str) -> None:

@@ -122,12 +122,14 @@ class Observation:
         spans: All spans that arrived.
         logs: All log records that arrived.
         lines: The text of each component's log file, by lines.
+        json_lines: The lines of each component's JSON log file; nothing in the place of one that is no object.
     """
 
     steps: Sequence[Step]
     spans: Sequence[Span]
     logs: Sequence[LogLine] = ()
     lines: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    json_lines: Mapping[str, Sequence[Mapping[str, object]]] = field(default_factory=dict)
 
 
 def named(item: Span | LogLine) -> str:

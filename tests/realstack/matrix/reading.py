@@ -5,7 +5,7 @@
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -41,12 +41,28 @@ def observe(desk_url: str, steps: Sequence[Step], since: float, log_directory: P
         for item in view["traces"]:
             spans |= {(span["trace_id"], span["span_id"]): read_desk_span(span, {}) for span in item["spans"]}
         logs += [read_desk_log(line, {}) for line in view["logs"]]
-    return Observation(steps, list(spans.values()), logs, log_lines(log_directory))
+    return Observation(steps, list(spans.values()), logs, log_lines(log_directory), json_lines(log_directory / "json"))
 
 
 def log_lines(log_directory: Path) -> dict[str, list[str]]:
     """The lines of each component's log file, of its last start."""
     return {path.stem: path.read_text(errors="replace").splitlines() for path in log_directory.glob("*.log")}
+
+
+def json_lines(directory: Path) -> dict[str, list[Mapping[str, object]]]:
+    """The lines of each component's JSON log file, of its last start; an empty one for a line that is no object."""
+    return {
+        path.stem: [_object(line) for line in path.read_text(errors="replace").splitlines()]
+        for path in directory.glob("*.json")
+    }
+
+
+def _object(line: str) -> Mapping[str, object]:
+    try:
+        content = json.loads(line)
+    except ValueError:
+        return {}
+    return content if isinstance(content, dict) else {}
 
 
 def _trace_ids(desk_url: str, since: float) -> list[str]:
