@@ -13,11 +13,20 @@ from tests.realstack.matrix.facts import Facts
 from tests.realstack.matrix.judging import Cell
 from tests.realstack.matrix.observation import Hop
 
+_LEAD: Final = """
+Written by `make test-releases` on {date}: released Backend.AI from PyPI as running clusters, the plugin
+from a wheel of the tree in every component, requests under known request IDs, judged by what a receiver got
+([how](../tests/realstack/README.md)). Green: spans, parents, request IDs and log lines of a hop were seen.
+"""
+
 PROCESSES: Final = "processes"
+HOSTILE: Final = "hostile request ID"
 # What is judged beside hops and journeys, and when it is green.
 BESIDE: Final[Mapping[str, str]] = {
     PROCESSES: "`process.pid` and `service.instance.id` of a service are one to one in all spans and log records of\n"
     "  the run, and each worker that ran sent spans: both of manager and storage-proxy, forked or spawned, and others.",
+    HOSTILE: "a signed request with bytes that are no text in `X-BackendAI-RequestID`, for which the manager calls\n"
+    "  its agent, is answered in time under a minted ID, which response and spans of both have; the bytes are nowhere.",
 }
 
 
@@ -81,7 +90,7 @@ def terminal_table(columns: Sequence[Column]) -> Table:
     for title in _journeys(columns):
         _coloured(table, title, [cell_text(column.journeys.get(title)) for column in columns])
     table.add_section()
-    for title in BESIDE:
+    for title in _beside(columns):
         _coloured(table, title, [cell_text(column.beside.get(title)) for column in columns])
     return table
 
@@ -95,9 +104,7 @@ def markdown(columns: Sequence[Column], date: str) -> str:
     """
     releases = [column.facts.release for column in columns]
     lines = [
-        f"Written by `make test-releases` on {date}: released Backend.AI from PyPI as running clusters, the plugin",
-        "from a wheel of the tree in every component, requests under known request IDs, judged by what a receiver got",
-        "([how](../tests/realstack/README.md)). Green: spans, parents, request IDs and log lines of a hop were seen.",
+        *(_LEAD.format(date=date).strip().splitlines()),
         "",
         _row("", releases),
         _row("---", ["---"] * len(columns)),
@@ -114,11 +121,11 @@ def markdown(columns: Sequence[Column], date: str) -> str:
         "",
         "Beside hops and journeys, and green when:",
         "",
-        *(f"- {title}: {sentence}" for title, sentence in BESIDE.items()),
+        *(f"- {title}: {BESIDE[title]}" for title in _beside(columns)),
         "",
         _row("", releases),
         _row("---", ["---"] * len(columns)),
-        *(_row(title, [cell_text(column.beside.get(title)) for column in columns]) for title in BESIDE),
+        *(_row(title, [cell_text(column.beside.get(title)) for column in columns]) for title in _beside(columns)),
         "",
     ]
     for release, subject, sentences in reasons(columns):
@@ -128,6 +135,10 @@ def markdown(columns: Sequence[Column], date: str) -> str:
 
 def _journeys(columns: Sequence[Column]) -> list[str]:
     return list(dict.fromkeys(title for column in columns for title in column.journeys))
+
+
+def _beside(columns: Sequence[Column]) -> list[str]:
+    return [title for title in BESIDE if any(title in column.beside for column in columns)]
 
 
 def _coloured(table: Table, subject: str, texts: Sequence[str]) -> None:

@@ -10,10 +10,11 @@ from uuid import uuid4
 from tests.realstack.matrix.driving import drive
 from tests.realstack.matrix.expectation_file import read_expectation
 from tests.realstack.matrix.facts import facts_of
+from tests.realstack.matrix.hostile import hostile_problems, send
 from tests.realstack.matrix.judging import Cell, judge, judge_journeys
 from tests.realstack.matrix.judging_processes import process_problems
 from tests.realstack.matrix.reading import observe
-from tests.realstack.matrix.report import PROCESSES, Column
+from tests.realstack.matrix.report import HOSTILE, PROCESSES, Column
 from tests.realstack.matrix.senders import receiving
 from tests.realstack.stack.asking import addresses, ask
 from tests.realstack.stack.control import start, stop
@@ -25,7 +26,7 @@ _PATH: Final = "/otel-backendai-asks"
 _TIMES: Final = 20
 
 
-def try_release(stack: Stack, keep: bool) -> Column:
+def try_release(stack: Stack, *, keep: bool) -> Column:
     """Start everything anew, drive it, and judge it.
 
     Args:
@@ -36,18 +37,22 @@ def try_release(stack: Stack, keep: bool) -> Column:
         StackError: Something does not start.
     """
     stop(stack)  # what a wheel before this one left running
+    expectation = read_expectation(stack.family_directory / "hops.toml")
     several = {"manager": 2, "storage": 2} if has_two_processors() else {}
     try:
         with receiving() as (url, senders):
-            start(stack, _variables(several) | {"REALSTACK_DESK_OPTIONS": f"--forward {url}"})
-            expectation = read_expectation(stack.family_directory / "hops.toml")
+            start(stack, {"REALSTACK_DESK_OPTIONS": f"--forward {url}", **_variables(several)})
             since = time.time()
+            answer = send(stack)
             steps = drive(stack)
             _ask_every_worker(stack)
             running = workers(stack, expectation.log_records)
             observation = observe(stack.desk_url, steps, since, stack.directory / "log")
         failed = [f"{step.title}: {step.error}" for step in steps if step.error]
-        beside = {PROCESSES: Cell(tuple(process_problems(list(senders.seen), running, several)))}
+        beside = {
+            PROCESSES: Cell(tuple(process_problems(list(senders.seen), running, several))),
+            HOSTILE: Cell(tuple(hostile_problems(answer, observation))),
+        }
         return Column(
             facts_of(stack), judge(expectation, observation), failed, judge_journeys(expectation, observation), beside
         )
