@@ -60,7 +60,11 @@ def _named(title: str) -> Iterator[None]:
         yield
 
 
-async def _note(_session: object, _context: object, done: aiohttp.TraceRequestEndParams) -> None:
+async def _note(
+    _session: aiohttp.ClientSession,
+    _context: object,
+    done: aiohttp.TraceRequestEndParams | aiohttp.TraceRequestRedirectParams,
+) -> None:
     response = done.response
     _responses.append(
         {

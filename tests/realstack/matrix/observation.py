@@ -97,7 +97,8 @@ class Expectation:
 
     A component is a name, a pair is caller and called. ``absent`` gives the reason for each hop that the release or
     its stack does not have; ``journeys`` are judged beside the hops, by their titles in the scenario. ``native_rpc``:
-    whether the release's own RPC carries a request ID and a trace.
+    whether the release's own RPC carries a request ID and a trace. ``no_otel``: why the release cannot be run with its
+    own ``[otel]`` section on, or "".
     """
 
     http_in: Sequence[str] = ()
@@ -111,6 +112,7 @@ class Expectation:
     absent: Mapping[Hop, str] = field(default_factory=dict)
     journeys: Mapping[str, Journey] = field(default_factory=dict)
     native_rpc: bool = False
+    no_otel: str = ""
 
 
 @dataclass(frozen=True, slots=True)

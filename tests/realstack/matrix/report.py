@@ -18,15 +18,24 @@ Written by `make test-releases` on {date}: released Backend.AI from PyPI as runn
 from a wheel of the tree in every component, requests under known request IDs, judged by what a receiver got
 ([how](../tests/realstack/README.md)). Green: spans, parents, request IDs and log lines of a hop were seen.
 """
+_OTEL_LEAD: Final = """
+Written by `make test-releases OTEL=1` on {date}: the hops and journeys above, judged in the same way, with Backend.AI's
+own `[otel]` section on in every component of the releases that have one. One SERVER span per request is a part of them.
+"""
+HEADING: Final = "Hops and journeys"
+OTEL_HEADING: Final = "With [otel] on"
 
 PROCESSES: Final = "processes"
 HOSTILE: Final = "hostile request ID"
+OWN_OTEL: Final = "own [otel]"
 # What is judged beside hops and journeys, and when it is green.
 BESIDE: Final[Mapping[str, str]] = {
     PROCESSES: "`process.pid` and `service.instance.id` of a service are one to one in all spans and log records of\n"
     "  the run, and each worker that ran sent spans: both of manager and storage-proxy, forked or spawned, and others.",
     HOSTILE: "a signed request with bytes that are no text in `X-BackendAI-RequestID`, for which the manager calls\n"
     "  its agent, is answered in time under a minted ID, which response and spans of both have; the bytes are nowhere.",
+    OWN_OTEL: "the section is on in every component, whose log says neither that a TracerProvider is overridden nor\n"
+    "  that something is instrumented already, and nothing arrives at the endpoint of the section, all of it at ours.",
 }
 
 
@@ -95,16 +104,17 @@ def terminal_table(columns: Sequence[Column]) -> Table:
     return table
 
 
-def markdown(columns: Sequence[Column], date: str) -> str:
+def markdown(columns: Sequence[Column], date: str, *, otel: bool = False) -> str:
     """The section of the page: versions, matrix, journeys, reasons.
 
     Args:
         columns: One per release, in the order in which they are shown.
         date: Of the run, as a reader writes it.
+        otel: Whether Backend.AI's own ``[otel]`` section was on.
     """
     releases = [column.facts.release for column in columns]
     lines = [
-        *(_LEAD.format(date=date).strip().splitlines()),
+        *((_OTEL_LEAD if otel else _LEAD).format(date=date).strip().splitlines()),
         "",
         _row("", releases),
         _row("---", ["---"] * len(columns)),

@@ -13,11 +13,12 @@ from tests.realstack.matrix.facts import facts_of
 from tests.realstack.matrix.hostile import hostile_problems, send
 from tests.realstack.matrix.judging import Cell, judge, judge_journeys
 from tests.realstack.matrix.judging_processes import process_problems
+from tests.realstack.matrix.own_otel import VARIABLES, forget_sent, otel_problems, sent, switched_on
 from tests.realstack.matrix.reading import observe
-from tests.realstack.matrix.report import HOSTILE, PROCESSES, Column
+from tests.realstack.matrix.report import HOSTILE, OWN_OTEL, PROCESSES, Column
 from tests.realstack.matrix.senders import receiving
 from tests.realstack.stack.asking import addresses, ask
-from tests.realstack.stack.control import start, stop
+from tests.realstack.stack.control import install, start, stop
 from tests.realstack.stack.processes import has_two_processors, workers
 from tests.realstack.stack.settings import Stack
 
@@ -26,11 +27,12 @@ _PATH: Final = "/otel-backendai-asks"
 _TIMES: Final = 20
 
 
-def try_release(stack: Stack, *, keep: bool) -> Column:
+def try_release(stack: Stack, *, otel: bool, keep: bool) -> Column:
     """Start everything anew, drive it, and judge it.
 
     Args:
         stack: Of the release.
+        otel: Whether Backend.AI's own ``[otel]`` section is to be on; a release without one is not started.
         keep: Whether it is left running.
 
     Raises:
@@ -38,10 +40,15 @@ def try_release(stack: Stack, *, keep: bool) -> Column:
     """
     stop(stack)  # what a wheel before this one left running
     expectation = read_expectation(stack.family_directory / "hops.toml")
+    if otel and expectation.no_otel:
+        install(stack)
+        return Column(facts_of(stack), {}, beside={OWN_OTEL: Cell(not_applicable=expectation.no_otel)})
     several = {"manager": 2, "storage": 2} if has_two_processors() else {}
     try:
         with receiving() as (url, senders):
-            start(stack, {"REALSTACK_DESK_OPTIONS": f"--forward {url}", **_variables(several)})
+            forget_sent(stack)
+            more = VARIABLES if otel else {}
+            start(stack, {"REALSTACK_DESK_OPTIONS": f"--forward {url}", **_variables(several), **more})
             since = time.time()
             answer = send(stack)
             steps = drive(stack)
@@ -53,6 +60,10 @@ def try_release(stack: Stack, *, keep: bool) -> Column:
             PROCESSES: Cell(tuple(process_problems(list(senders.seen), running, several))),
             HOSTILE: Cell(tuple(hostile_problems(answer, observation))),
         }
+        if otel:
+            components = expectation.log_records
+            problems = otel_problems(switched_on(stack, components), components, observation.lines, sent(stack))
+            beside[OWN_OTEL] = Cell(tuple(problems))
         return Column(
             facts_of(stack), judge(expectation, observation), failed, judge_journeys(expectation, observation), beside
         )
