@@ -27,6 +27,7 @@ OTEL_HEADING: Final = "With [otel] on"
 
 PROCESSES: Final = "processes"
 HOSTILE: Final = "hostile request ID"
+LAST_SPANS: Final = "last spans"
 OWN_OTEL: Final = "own [otel]"
 # What is judged beside hops and journeys, and when it is green.
 BESIDE: Final[Mapping[str, str]] = {
@@ -34,6 +35,8 @@ BESIDE: Final[Mapping[str, str]] = {
     "  the run, and each worker that ran sent spans: both of manager and storage-proxy, forked or spawned, and others.",
     HOSTILE: "a signed request with bytes that are no text in `X-BackendAI-RequestID`, for which the manager calls\n"
     "  its agent, is answered in time under a minted ID, which response and spans of both have; the bytes are nowhere.",
+    LAST_SPANS: "with export queues that wait ten minutes, the SERVER spans of what each component served last arrive\n"
+    "  when it is told to end, by SIGTERM; all that is judged here came in this way, from workers that `os._exit` too.",
     OWN_OTEL: "the section is on in every component, whose log says neither that a TracerProvider is overridden nor\n"
     "  that something is instrumented already, and nothing arrives at the endpoint of the section, all of it at ours.",
 }

@@ -1,30 +1,41 @@
 # Copyright The otel-backendai Authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""Starts the stack of a release, drives it, and says what came out."""
+"""Starts the stack of a release, drives it, stops its components, and says what came out."""
 
 import time
-from typing import Final
-from uuid import uuid4
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 
+from tests.realstack.matrix import last_spans, own_otel
 from tests.realstack.matrix.driving import drive
 from tests.realstack.matrix.expectation_file import read_expectation
 from tests.realstack.matrix.facts import facts_of
-from tests.realstack.matrix.hostile import hostile_problems, send
+from tests.realstack.matrix.hostile import Answer, hostile_problems, send
 from tests.realstack.matrix.judging import Cell, judge, judge_journeys
 from tests.realstack.matrix.judging_processes import process_problems
-from tests.realstack.matrix.own_otel import VARIABLES, forget_sent, otel_problems, sent, switched_on
+from tests.realstack.matrix.last_spans import Asked
+from tests.realstack.matrix.observation import Expectation, Observation, Step
 from tests.realstack.matrix.reading import observe
-from tests.realstack.matrix.report import HOSTILE, OWN_OTEL, PROCESSES, Column
-from tests.realstack.matrix.senders import receiving
-from tests.realstack.stack.asking import addresses, ask
-from tests.realstack.stack.control import install, start, stop
+from tests.realstack.matrix.report import HOSTILE, LAST_SPANS, OWN_OTEL, PROCESSES, Column
+from tests.realstack.matrix.senders import Sender, receiving
+from tests.realstack.stack.control import components, install, resume, start, stop
 from tests.realstack.stack.processes import has_two_processors, workers
 from tests.realstack.stack.settings import Stack
 
-_PATH: Final = "/otel-backendai-asks"
-# The system gives each new connection to one of the processes that listen: all of so many to one of two is no chance.
-_TIMES: Final = 20
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """What was done, and what is known of it."""
+
+    steps: Sequence[Step]
+    answer: Answer
+    asked: Sequence[Asked]
+    before: Collection[Asked]
+    after: Collection[Asked]
+    workers: dict[str, frozenset[int]]
+    senders: Collection[Sender]
+    observation: Observation
 
 
 def try_release(stack: Stack, *, otel: bool, keep: bool) -> Column:
@@ -39,44 +50,49 @@ def try_release(stack: Stack, *, otel: bool, keep: bool) -> Column:
         StackError: Something does not start.
     """
     stop(stack)  # what a wheel before this one left running
-    expectation = read_expectation(stack.family_directory / "hops.toml")
-    if otel and expectation.no_otel:
+    expected = read_expectation(stack.family_directory / "hops.toml")
+    if otel and expected.no_otel:
         install(stack)
-        return Column(facts_of(stack), {}, beside={OWN_OTEL: Cell(not_applicable=expectation.no_otel)})
+        return Column(facts_of(stack), {}, beside={OWN_OTEL: Cell(not_applicable=expected.no_otel)})
     several = {"manager": 2, "storage": 2} if has_two_processors() else {}
+    more = {f"REALSTACK_{name.upper()}_PROCS": str(count) for name, count in several.items()}
+    more |= own_otel.VARIABLES if otel else {}
     try:
-        with receiving() as (url, senders):
-            forget_sent(stack)
-            more = VARIABLES if otel else {}
-            start(stack, {"REALSTACK_DESK_OPTIONS": f"--forward {url}", **_variables(several), **more})
-            since = time.time()
-            answer = send(stack)
-            steps = drive(stack)
-            _ask_every_worker(stack)
-            running = workers(stack, expectation.log_records)
-            observation = observe(stack.desk_url, steps, since, stack.directory / "log")
-        failed = [f"{step.title}: {step.error}" for step in steps if step.error]
+        own_otel.forget_sent(stack)
+        run = _run(stack, expected, more)
+        seen = run.observation
         beside = {
-            PROCESSES: Cell(tuple(process_problems(list(senders.seen), running, several))),
-            HOSTILE: Cell(tuple(hostile_problems(answer, observation))),
+            PROCESSES: process_problems(run.senders, run.workers, several),
+            HOSTILE: hostile_problems(run.answer, seen),
+            LAST_SPANS: last_spans.last_span_problems(expected.log_records, run.asked, run.before, run.after),
         }
         if otel:
-            components = expectation.log_records
-            problems = otel_problems(switched_on(stack, components), components, observation.lines, sent(stack))
-            beside[OWN_OTEL] = Cell(tuple(problems))
-        return Column(
-            facts_of(stack), judge(expectation, observation), failed, judge_journeys(expectation, observation), beside
-        )
+            names = expected.log_records
+            on, sent = own_otel.switched_on(stack, names), own_otel.sent(stack)
+            beside[OWN_OTEL] = own_otel.otel_problems(on, names, seen.lines, sent)
+        failed = [f"{step.title}: {step.error}" for step in run.steps if step.error]
+        cells = {title: Cell(tuple(problems)) for title, problems in beside.items()}
+        return Column(facts_of(stack), judge(expected, seen), failed, judge_journeys(expected, seen), cells)
     finally:
-        if not keep:
+        if keep:
+            resume(stack, more)
+        else:
             stop(stack)
 
 
-def _variables(several: dict[str, int]) -> dict[str, str]:
-    return {f"REALSTACK_{component.upper()}_PROCS": str(count) for component, count in several.items()}
-
-
-def _ask_every_worker(stack: Stack) -> None:
-    for _component, url in addresses(stack):
-        for _ in range(_TIMES):
-            ask(url + _PATH, uuid4().hex)
+def _run(stack: Stack, expected: Expectation, more: dict[str, str]) -> _Run:
+    """Drive the stack, and stop its components: most of what is known of the run they send when they end."""
+    with receiving() as (url, senders):
+        start(stack, {"REALSTACK_DESK_OPTIONS": f"--forward {url}", **last_spans.VARIABLES, **more})
+        since = time.time()
+        answer = send(stack)
+        steps = drive(stack)
+        # An agent is not asked by HTTP, but by the manager.
+        asked = [*last_spans.ask_every_worker(stack), *(Asked("agent", name) for name in send(stack).request_ids)]
+        running = workers(stack, expected.log_records)
+        until = time.time()
+        before = last_spans.arrived(stack.desk_url, asked)
+        stop(stack, *components(stack))
+        after = last_spans.arrived(stack.desk_url, asked)
+        observation = observe(stack.desk_url, steps, since, stack.directory / "log", until)
+    return _Run(steps, answer, asked, before, after, running, list(senders.seen), observation)
