@@ -40,6 +40,15 @@ def test_an_answer_in_time_under_a_minted_request_id_is_green() -> None:
     assert hostile_problems(GOOD, SEEN) == []
 
 
+def test_an_error_of_the_agent_is_its_answer() -> None:
+    """An agent of 23.09 raises at this call, under any request ID."""
+    errors = '"errors": [{"message": "(\'i-agent\', \'TypeError\')"}]'
+    answer = AGENTS.replace('"{}"', "null").removesuffix("}") + f", {errors}}}"
+    assert hostile_problems(dataclasses.replace(GOOD, answer=answer), SEEN) == []
+    of_another = dataclasses.replace(GOOD, answer=answer.replace("('i-agent", "('i-other"))
+    assert "tells nothing of an agent" in "; ".join(hostile_problems(of_another, SEEN))
+
+
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [

@@ -63,19 +63,23 @@ def hostile_problems(answer: Answer, observation: Observation) -> list[str]:
 
 
 def _of_answer(answer: Answer) -> Iterator[str]:
-    agents = _agents(answer.answer)
-    if not agents or any(agent.get("hardware_metadata") is None for agent in agents):
+    agents, errors = _agents(answer.answer)
+    # An agent of 23.09 raises at this call, whoever makes it: an error that names it is its answer, too.
+    if not agents or any(
+        agent.get("hardware_metadata") is None and str(agent.get("id")) not in errors for agent in agents
+    ):
         yield f"manager: the answer tells nothing of an agent: {answer.answer[:200]}"
     if len(answer.request_ids) != 1 or not _is_minted(answer.request_ids[0]):
         yield f"manager: {HEADER_RESPONSE_REQUEST_ID} on the response is {', '.join(answer.request_ids) or 'missing'}"
 
 
-def _agents(text: str) -> list[dict[str, object]]:
+def _agents(text: str) -> tuple[list[dict[str, object]], str]:
+    """The agents of an answer, and the text of its errors."""
     try:
         content = json.loads(text)
-        return list((content.get("data") or content)["agents"])
+        return list((content.get("data") or content)["agents"]), json.dumps(content.get("errors"))
     except (ValueError, TypeError, KeyError, AttributeError):
-        return []
+        return [], ""
 
 
 def _is_minted(text: str) -> bool:
