@@ -3,17 +3,19 @@
 
 """The judgement behind `make test-releases OTEL=1`: two set-ups of one thing, and what they leave."""
 
+import io
 import json
 import socket
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from tests.realstack.matrix.facts import Facts
 from tests.realstack.matrix.judging import Cell
 from tests.realstack.matrix.own_otel import forget_sent, otel_problems, sent, switched_on
 from tests.realstack.matrix.page_check import contradictions
-from tests.realstack.matrix.report import OWN_OTEL, Column, markdown
+from tests.realstack.matrix.report import OWN_OTEL, Column, markdown, terminal_table
 from tests.realstack.stack.settings import Stack
 
 COMPONENTS = ["manager", "agent"]
@@ -84,3 +86,6 @@ def test_a_release_without_the_section_is_told_with_its_reason() -> None:
     assert "- **23.9.10, own [otel]**: has none\n" in page
     assert contradictions(f"## With [otel] on\n\n{page}") == []
     assert "own [otel]" not in markdown([Column(without.facts, {})], "2026-11-28")
+    console = Console(file=io.StringIO(), width=80)
+    console.print(terminal_table([without]))
+    assert "own [otel]" in console.file.getvalue()  # type: ignore[attr-defined]  # a StringIO

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from rich.markup import escape
 from rich.table import Table
 
 from tests.realstack.matrix.facts import Facts
@@ -155,7 +156,7 @@ def _beside(columns: Sequence[Column]) -> list[str]:
 
 
 def _coloured(table: Table, subject: str, texts: Sequence[str]) -> None:
-    table.add_row(subject, *(f"[{text}]{text}[/]" if text in ("red", "green") else text for text in texts))
+    table.add_row(escape(subject), *(f"[{text}]{text}[/]" if text in ("red", "green") else text for text in texts))
 
 
 def _row(first: str, others: Sequence[str]) -> str:
