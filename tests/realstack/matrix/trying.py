@@ -72,11 +72,11 @@ def try_release(stack: Stack, *, otel: bool, keep: bool) -> Column:
             beside[OWN_OTEL] = own_otel.otel_problems(on, names, seen.lines, sent)
         failed = [f"{step.title}: {step.error}" for step in run.steps if step.error]
         cells = {title: Cell(tuple(problems)) for title, problems in beside.items()}
-        return Column(facts_of(stack), judge(expected, seen), failed, judge_journeys(expected, seen), cells)
-    finally:
         if keep:
             resume(stack, more)
-        else:
+        return Column(facts_of(stack), judge(expected, seen), failed, judge_journeys(expected, seen), cells)
+    finally:
+        if not keep:
             stop(stack)
 
 
