@@ -227,6 +227,8 @@ enabled = false
 log_events = true
 EOT
         toml_logging wsproxy
+        # Still in [logging.file]: it knows that by another name, and stumbles over its own default.
+        echo 'rotation_size = "100M"'
     } >"$CONF/wsproxy.toml"
 }
 
