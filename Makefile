@@ -12,6 +12,8 @@ STACK_DIR ?=
 RELEASES ?=
 # The page that test-releases, test-ways, test-sessions, test-deferred and test-mixed write.
 PAGE ?= docs/compatibility.md
+# Of test-releases: with Backend.AI's own [otel] section on, into a section of its own, when set.
+OTEL ?=
 # Of test-ways: which ways in, all when empty.
 WAYS ?=
 # Of test-sessions: which cases, all when empty; of test-deferred, too: a file that keeps outcomes for the runs that add to them.
@@ -39,6 +41,7 @@ help:
 	@echo "make stack          start a released Backend.AI with the plugin and a desk: RELEASE=$(RELEASE), STACK_DIR=..."
 	@echo "make stack-down     stop it"
 	@echo "make test-releases  every hop in released Backend.AI, as a matrix into docs/compatibility.md: RELEASES=\"26.9.6 23.9.10\""
+	@echo "make test-releases OTEL=1: the same with Backend.AI's own [otel] section on"
 	@echo "make test-sessions  sessions in released Backend.AI and what their traces explain, into docs/compatibility.md too"
 	@echo "make test-deferred  tokens of a plain client and background tasks in released Backend.AI, into docs/compatibility.md too"
 	@echo "make test-ways      released Backend.AI by every way in (WAYS=\"launcher command pth\"), into docs/compatibility.md too"
@@ -118,7 +121,7 @@ stack-down: $(INSTALLED)
 	@$(BIN)/python -m tests.realstack.stack down "$(RELEASE)" --dir "$(STACK_DIR)"
 
 test-releases: $(INSTALLED)
-	@$(BIN)/python -m tests.realstack.matrix $(RELEASES) --page "$(PAGE)" $(if $(STACK_DIR),--dir "$(STACK_DIR)")
+	@$(BIN)/python -m tests.realstack.matrix $(RELEASES) --page "$(PAGE)" $(if $(STACK_DIR),--dir "$(STACK_DIR)") $(if $(OTEL),--otel)
 
 test-sessions: $(INSTALLED)
 	@$(BIN)/python -m tests.realstack.sessions $(RELEASES) --page "$(PAGE)" $(if $(STACK_DIR),--dir "$(STACK_DIR)") $(if $(CASES),--only $(CASES)) \

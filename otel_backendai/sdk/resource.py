@@ -39,7 +39,7 @@ class ProcessResource(Resource):
         self._seen = 0
         self._current: Mapping[str, Any] = {}
         self._adopted: dict[str, Any] = {}
-        self._random = (0, "")
+        self._random: dict[int, str] = {}
 
     def adopt(self, attributes: Mapping[str, Any]) -> None:
         """Take over what the component says about itself; what the operator set by environment stays.
@@ -69,10 +69,9 @@ class ProcessResource(Resource):
 
     def _instance(self, pid: int) -> str:
         if not self._instance_id:
-            # One per process, also when its attributes are put together again.
-            if self._random[0] != pid:
-                self._random = (pid, str(uuid.uuid4()))
-            return self._random[1]
+            # One per process, also when its attributes are put together again, and by two exporting threads at once: a
+            # lock might be held at a fork, and `setdefault` is one step.
+            return self._random.get(pid) or self._random.setdefault(pid, str(uuid.uuid4()))
         if self._worker is not None:
             return f"{self._instance_id}-{self._worker}"
         return str(self._instance_id) if pid == self._owner else f"{self._instance_id}-{pid}"

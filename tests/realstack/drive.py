@@ -9,7 +9,8 @@ asked for.
 
     opentelemetry-instrument python drive.py --report FILE [options of smoke.py]
 
-Each step in FILE has {request_id, trace_id} in addition to what smoke.py tells.
+Each step in FILE has {request_id, trace_id, responses} in addition to what smoke.py tells;
+a response is {method, url, status, request_ids}: the values of its X-Backend-Request-ID.
 """
 
 from __future__ import annotations
@@ -17,11 +18,15 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, nullcontext
 
+import aiohttp
 from opentelemetry import trace
 from opentelemetry.trace import format_trace_id
 from smoke import Run, drive, parser  # type: ignore[import-not-found]  # beside it, where it is run
 
 from otel_backendai.api import bind_request_id, current_request_id
+from otel_backendai.names import HEADER_RESPONSE_REQUEST_ID
+
+_responses: list[dict[str, object]] = []
 
 
 class NamedRun(Run):  # type: ignore[misc]  # see above
@@ -42,9 +47,10 @@ class NamedRun(Run):  # type: ignore[misc]  # see above
                 "request_id": current_request_id(),
                 "trace_id": format_trace_id(trace.get_current_span().get_span_context().trace_id),
             }
+            _responses.clear()
             async with super().step(title, waits) as note:
                 yield note
-        self.steps[-1] |= names
+        self.steps[-1] |= {**names, "responses": list(_responses)}
         self.write_report()
 
 
@@ -54,5 +60,37 @@ def _named(title: str) -> Iterator[None]:
         yield
 
 
+async def _note(
+    _session: aiohttp.ClientSession,
+    _context: object,
+    done: aiohttp.TraceRequestEndParams | aiohttp.TraceRequestRedirectParams,
+) -> None:
+    response = done.response
+    _responses.append(
+        {
+            "method": done.method,
+            "url": str(response.url.with_query(None)),
+            "status": response.status,
+            "request_ids": response.headers.getall(HEADER_RESPONSE_REQUEST_ID, []),
+        }
+    )
+
+
+def _note_responses() -> None:
+    """Have each session of aiohttp, whoever makes it, write down what its responses say, redirects included."""
+    config = aiohttp.TraceConfig()
+    config.on_request_end.append(_note)
+    config.on_request_redirect.append(_note)
+    config.freeze()
+    original = aiohttp.ClientSession.__init__
+
+    def noting(self: aiohttp.ClientSession, *args: object, **kwargs: object) -> None:
+        kwargs["trace_configs"] = [*(kwargs.get("trace_configs") or ()), config]  # type: ignore[misc]
+        original(self, *args, **kwargs)  # type: ignore[arg-type]
+
+    aiohttp.ClientSession.__init__ = noting  # type: ignore[method-assign]
+
+
 if __name__ == "__main__":
+    _note_responses()
     drive(NamedRun(parser().parse_args()))

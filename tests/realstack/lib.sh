@@ -73,6 +73,7 @@ component() {
     local name=$1 key prefix extra pair
     shift
     alive_pid "$name" >/dev/null && return 0
+    rm -f "$LOG/json/$name.json"*
     key=$(tr 'a-z-' 'A-Z_' <<<"$name")
     local p="LAUNCH_PREFIX_$key" e="ENV_$key"
     prefix=${!p-${LAUNCH_PREFIX-}}
@@ -117,11 +118,11 @@ sql() { PGOPTIONS='-c client_min_messages=warning' psql -h 127.0.0.1 -p "$PORT_P
 
 # --- TOML sections which all components of all releases share ------------------
 
-toml_logging() {
+toml_logging() { # NAME: to the console, whose lines are log/NAME.log, and as JSON into log/json/NAME.json
     cat <<EOT
 [logging]
 level = "${REALSTACK_LOG_LEVEL:-INFO}"
-drivers = ["console"]
+drivers = ["console", "file"]
 [logging.pkg-ns]
 "" = "WARNING"
 "aiotools" = "INFO"
@@ -132,6 +133,10 @@ drivers = ["console"]
 [logging.console]
 colored = false
 format = "verbose"
+[logging.file]
+path = "$LOG/json"
+filename = "$1.json"
+rotation-size = "100M"
 EOT
 }
 

@@ -22,7 +22,7 @@ if [ -f "$REALSTACK_DIR/ports" ] && [ "$(cat "$REALSTACK_DIR/ports")" != "$BASE"
 fi
 echo "$RELEASE" >"$REALSTACK_DIR/release"
 echo "$BASE" >"$REALSTACK_DIR/ports"
-mkdir -p "$RUN" "$LOG" "$CONF" "$DATA" "$REALSTACK_DIR/ipc"
+mkdir -p "$RUN" "$LOG/json" "$CONF" "$DATA" "$REALSTACK_DIR/ipc"
 chmod 755 "$REALSTACK_DIR" "$DATA"
 
 # --- 1. programs: all that are missing are named at once ------------------------
@@ -151,7 +151,8 @@ if [ -n "${REALSTACK_SINK-}" ] && ! alive_pid sink >/dev/null; then
     launch sink "$PY" "$HERE/otlp_sink.py" "$PORT_SINK" "$REALSTACK_DIR/otlp.jsonl" "$PORT_OTLP_GRPC"
 fi
 if [ -n "${REALSTACK_DESK-}" ] && ! alive_pid desk >/dev/null; then
-    launch desk "$REALSTACK_DESK" desk --port "$PORT_OTLP"
+    # shellcheck disable=SC2086  # options, split on purpose
+    launch desk "$REALSTACK_DESK" desk --port "$PORT_OTLP" ${REALSTACK_DESK_OPTIONS-}
     wait_for 30 "the desk" desk http_ok "http://127.0.0.1:$PORT_OTLP/api/requests"
 fi
 release_start

@@ -14,7 +14,7 @@ from otel_backendai.names import LOG_REQUEST_ID
 from tests.realstack.matrix.expectation_file import read_expectation
 from tests.realstack.matrix.facts import Facts
 from tests.realstack.matrix.judging import Cell, judge
-from tests.realstack.matrix.observation import Expectation, Hop, Observation, Step
+from tests.realstack.matrix.observation import Expectation, Hop, Observation, Response, Step
 from tests.realstack.matrix.report import Column, cell_text, markdown, reasons
 from tests.realstack.matrix.sentences import some
 from tests.realstack.matrix.span_tree import overlapping
@@ -23,6 +23,7 @@ from tests.realstack.stack.settings import RELEASES, StackError, newest_releases
 ID, TRACE = "id-of-the-step", "a" * 32
 RUN_ID, RUN_TRACE = "id-of-the-run", "b" * 32
 HTTP: dict[str, AttributeValue] = {"http.request.method": "GET"}
+AT_PORT = HTTP | {"server.port": 8090}
 RPC: dict[str, AttributeValue] = {"rpc.system.name": "callosum"}
 
 EXPECTED = Expectation(
@@ -60,12 +61,16 @@ def span(
     )
 
 
+ANSWER = Response("GET", "http://127.0.0.1:8090/a", 200, [ID])
+
 GOOD = Observation(
-    steps=[Step("a step", ID, TRACE, note={"arrived": ["X-Request-ID=of the user's own"]})],
+    steps=[
+        Step("a step", ID, TRACE, note={"arrived": ["X-Request-ID=of the user's own"]}, responses=[ANSWER]),
+    ],
     spans=[
         span("step", "", "client", "internal"),
         span("get-out", "step", "client", "client", HTTP),
-        span("get-in", "get-out", "manager", "server", HTTP),
+        span("get-in", "get-out", "manager", "server", AT_PORT),
         span("ws-out", "step", "client", "client", HTTP),
         span("ws-in", "ws-out", "manager", "server", HTTP | {"http.response.status_code": 101}, start=20),
         span("call-out", "get-in", "manager", "client", RPC),
@@ -77,7 +82,8 @@ GOOD = Observation(
         span("run-call-in", "run-call-out", "agent", "server", RPC, run=True),
     ],
     logs=[LogLine(1, "INFO", "served", "backend.ai-manager", "access", TRACE, "get-in", {LOG_REQUEST_ID: ID})],
-    lines={"manager": ["started", f"served #{ID}"]},
+    lines={"manager": ["started", f"served [request_id={ID} trace_id={TRACE}]"]},
+    json_lines={"manager": [{"message": "started"}, {"message": "served", LOG_REQUEST_ID: ID, "otelTraceID": TRACE}]},
 )
 
 Change = Callable[[Observation], Observation]
@@ -114,10 +120,27 @@ def with_records(logs: Sequence[LogLine], lines: dict[str, list[str]]) -> Change
     return lambda seen: dataclasses.replace(seen, logs=logs, lines=lines)
 
 
+def with_json_line(*, instead: bool = False, **line: object) -> Change:
+    return lambda seen: dataclasses.replace(
+        seen, json_lines={"manager": [*([] if instead else seen.json_lines["manager"]), line]}
+    )
+
+
 def with_arrived(*headers: str) -> Change:
     return lambda seen: dataclasses.replace(
         seen, steps=[dataclasses.replace(seen.steps[0], note={"arrived": list(headers)})]
     )
+
+
+def with_answer(*request_ids: str, url: str = ANSWER.url) -> Change:
+    answer = dataclasses.replace(ANSWER, request_ids=request_ids, url=url)
+    return lambda seen: dataclasses.replace(
+        seen, steps=[dataclasses.replace(seen.steps[0], responses=[ANSWER, answer])]
+    )
+
+
+def without_answers(seen: Observation) -> Observation:
+    return dataclasses.replace(seen, steps=[dataclasses.replace(seen.steps[0], responses=[])])
 
 
 def test_a_run_in_which_every_hop_kept_everything_is_green() -> None:
@@ -129,6 +152,14 @@ def test_a_run_in_which_every_hop_kept_everything_is_green() -> None:
     ("change", "hop", "sentence"),
     [
         (without("get-out"), Hop.HTTP_IN, "manager: get-in has no CLIENT span of its caller above it"),
+        (
+            with_answer(),
+            Hop.HTTP_IN,
+            "manager: no X-Backend-Request-ID on the response 200 to GET /a (a step)",
+        ),
+        (with_answer("another"), Hop.HTTP_IN, "manager: another X-Backend-Request-ID on the response 200"),
+        (with_answer(ID, ID), Hop.HTTP_IN, "manager: 2 X-Backend-Request-ID on the response 200"),
+        (without_answers, Hop.HTTP_IN, "manager: no response to the client was seen"),
         (with_request_id("get-in", "another"), Hop.HTTP_IN, "get-in is in the client's trace without its request ID"),
         (with_request_id("get-in", ""), Hop.HTTP_IN, "get-in is in the client's trace without its request ID"),
         (extra(span("again", "get-out", "manager", "server", HTTP, start=5)), Hop.HTTP_IN, "has two SERVER spans"),
@@ -197,6 +228,22 @@ def test_a_run_in_which_every_hop_kept_everything_is_green() -> None:
             "manager: a record of access is in the client's trace without its request ID",
         ),
         (with_records(GOOD.logs, {"agent": [ID]}), Hop.LOG_RECORDS, "manager: no line in its log file"),
+        (
+            with_json_line(instead=True, request_id=ID, message="served"),
+            Hop.LOG_RECORDS,
+            "manager: no line in its JSON log file with a request ID and the trace of the client",
+        ),
+        (
+            with_json_line(otelTraceID=TRACE),
+            Hop.LOG_RECORDS,
+            "manager: a line in its JSON log file names the client's trace without its request ID",
+        ),
+        (
+            with_json_line(request_id=ID, otelTraceID=TRACE),
+            Hop.LOG_RECORDS,
+            "manager: 1 lines of its log file have a request ID of the client, 2 of its JSON",
+        ),
+        (with_json_line(), Hop.LOG_RECORDS, "manager: a line of its JSON log file is no object"),
     ],
 )
 def test_what_is_missing_or_twice_turns_its_hop_red(change: Change, hop: Hop, sentence: str) -> None:

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from otel_backendai.desk.model import AttributeValue, LogLine, Span
-from otel_backendai.names import ATTRIBUTE_REQUEST_ID, LOG_REQUEST_ID
+from otel_backendai.names import ATTRIBUTE_REQUEST_ID, LOG_REQUEST_ID, LOG_TRACE_ID
 from tests.realstack.matrix.expectation_file import read_expectation
-from tests.realstack.matrix.observation import Expectation, Observation, Step
+from tests.realstack.matrix.observation import Expectation, Observation, Response, Step
 from tests.realstack.matrix.page import with_part, with_section, write_part, write_section
 from tests.realstack.mixed.cases import CASES
 from tests.realstack.mixed.complaints import complaints, new_complaints
@@ -48,12 +48,15 @@ def span(
 
 def seen(*spans: Span, records: tuple[str, ...] = ()) -> Observation:
     logs = [LogLine(1, "INFO", "x", f"backend.ai-{name}", "a", TRACE, "", {LOG_REQUEST_ID: ID}) for name in records]
-    return Observation([Step("a step", ID, TRACE)], spans, logs, {name: [f"line {ID}"] for name in records})
+    answer = Response("GET", "http://127.0.0.1:8090/", 200, [ID])
+    lines = {name: [f"line [request_id={ID}]"] for name in records}
+    as_json = {name: [{LOG_REQUEST_ID: ID, LOG_TRACE_ID: TRACE}] for name in records}
+    return Observation([Step("a step", ID, TRACE, responses=[answer])], spans, logs, lines, as_json)
 
 
 CLIENT = [span("step", "", "client", "internal", {}), span("get-out", "step", "client", "client", HTTP)]
 MANAGER = [
-    span("get-in", "get-out", "manager", "server", HTTP),
+    span("get-in", "get-out", "manager", "server", HTTP | {"server.port": 8090}),
     span("call-out", "get-in", "manager", "client", RPC),
     span("event-out", "get-in", "manager", "producer", {}),
     span("event-in", "event-out", "manager", "consumer", {}),

@@ -5,8 +5,11 @@
 
 import json
 import os
+import threading
 import uuid
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -76,6 +79,22 @@ def test_a_fork_has_an_identity_of_its_own() -> None:
     assert len({child["service.instance.id"] for child in [mine, *children]}) == 3
     assert {child["service.name"] for child in children} == {"x"}
     assert dict(resource.attributes) == mine
+
+
+def test_threads_that_ask_at_once_get_one_identity(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Spans and log records have an exporting thread each, and at a last flush both may be the first to ask."""
+    both = threading.Barrier(2)
+
+    def slowly() -> uuid.UUID:
+        with suppress(threading.BrokenBarrierError):
+            both.wait(timeout=1)
+        return uuid.UUID(bytes=os.urandom(16), version=4)
+
+    resource = ProcessResource(Resource({}))
+    monkeypatch.setattr("otel_backendai.sdk.resource.uuid.uuid4", slowly)
+    with ThreadPoolExecutor(2) as pool:
+        asked = [pool.submit(lambda: resource.attributes["service.instance.id"]) for _ in range(2)]
+        assert len({one.result() for one in asked} | {resource.attributes["service.instance.id"]}) == 1
 
 
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")

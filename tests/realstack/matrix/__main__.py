@@ -6,21 +6,15 @@
 import argparse
 import subprocess
 import sys
-import time
 from datetime import UTC, datetime
 from pathlib import Path
 
 from rich.console import Console
 
-from tests.realstack.matrix.driving import drive
-from tests.realstack.matrix.expectation_file import read_expectation
-from tests.realstack.matrix.facts import facts_of
-from tests.realstack.matrix.judging import judge, judge_journeys
 from tests.realstack.matrix.page import PAGE, write_section
-from tests.realstack.matrix.reading import observe
-from tests.realstack.matrix.report import Column, markdown, reasons, terminal_table
-from tests.realstack.stack.control import start, stop
-from tests.realstack.stack.settings import Stack, StackError, newest_releases, stack_of
+from tests.realstack.matrix.report import HEADING, OTEL_HEADING, Column, markdown, reasons, terminal_table
+from tests.realstack.matrix.trying import try_release
+from tests.realstack.stack.settings import StackError, newest_releases, stack_of
 
 
 def main() -> None:
@@ -30,6 +24,7 @@ def main() -> None:
     parser.add_argument("--dir", default="", help="the stacks live below; by default in the user's cache")
     parser.add_argument("--page", type=Path, default=PAGE, help="file to write [default: docs/compatibility.md]")
     parser.add_argument("--keep", action="store_true", help="leave the last stack running")
+    parser.add_argument("--otel", action="store_true", help="with Backend.AI's own [otel] section on")
     arguments = parser.parse_args()
     columns: list[Column] = []
     failures: list[str] = []
@@ -39,7 +34,7 @@ def main() -> None:
         console.rule(f"Backend.AI {release}")
         try:
             stack = stack_of(release, str(Path(arguments.dir, release)) if arguments.dir else "")
-            columns.append(_run(stack, keep=arguments.keep and release == releases[-1]))
+            columns.append(try_release(stack, otel=arguments.otel, keep=arguments.keep and release == releases[-1]))
         except (StackError, subprocess.SubprocessError, OSError) as error:
             failures.append(f"{release}: {error}")
             console.print(failures[-1], markup=False)
@@ -50,25 +45,9 @@ def main() -> None:
         console.print(failure, markup=False, highlight=False)
     if columns:
         today = datetime.now(UTC).strftime("%Y-%m-%d")
-        write_section(arguments.page, "Hops and journeys", markdown(columns, today))
+        heading = OTEL_HEADING if arguments.otel else HEADING
+        write_section(arguments.page, heading, markdown(columns, today, otel=arguments.otel))
     sys.exit(bool(failures) or not all(column.is_green for column in columns))
-
-
-def _run(stack: Stack, keep: bool) -> Column:
-    stop(stack)  # what a wheel before this one left running
-    try:
-        start(stack)
-        since = time.time()
-        steps = drive(stack)
-        observation = observe(stack.desk_url, steps, since, stack.directory / "log")
-        expectation = read_expectation(stack.family_directory / "hops.toml")
-        failed = [f"{step.title}: {step.error}" for step in steps if step.error]
-        return Column(
-            facts_of(stack), judge(expectation, observation), failed, judge_journeys(expectation, observation)
-        )
-    finally:
-        if not keep:
-            stop(stack)
 
 
 main()

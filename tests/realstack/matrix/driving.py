@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tests.realstack.matrix.observation import Step
+from tests.realstack.matrix.observation import Response, Step
 from tests.realstack.stack.control import client_environment, client_telemetry
 from tests.realstack.stack.settings import HERE, Stack, StackError
 
@@ -25,7 +25,7 @@ def drive(stack: Stack) -> list[Step]:
         StackError: The client ended before its first step.
     """
     command = [stack.python.parent / "opentelemetry-instrument", stack.python, HERE / "drive.py"]
-    return [Step(**step) for step in _report(stack, command, client_telemetry(stack))]
+    return [_step(**step) for step in _report(stack, command, client_telemetry(stack))]
 
 
 def drive_without(stack: Stack, *options: str) -> list[Step]:
@@ -40,6 +40,10 @@ def drive_without(stack: Stack, *options: str) -> list[Step]:
     """
     steps = _report(stack, [stack.python, HERE / "smoke.py", *options], {})
     return [Step(request_id="", trace_id="", **step) for step in steps]
+
+
+def _step(responses: Sequence[dict[str, Any]], **rest: Any) -> Step:
+    return Step(responses=[Response(**response) for response in responses], **rest)
 
 
 def _report(stack: Stack, command: Sequence[Path | str], more: dict[str, str]) -> list[dict[str, Any]]:

@@ -23,12 +23,13 @@ def read_expectation(path: Path) -> Expectation:
     absent = {Hop(name): str(reason).strip() for name, reason in content.pop("absent", {}).items()}
     journeys = {title: _journey(path, title, entry) for title, entry in content.pop("journeys", {}).items()}
     native_rpc = bool(content.pop("native_rpc", False))
+    no_otel = str(content.pop("no_otel", ""))
     if unknown := set(content) - set(_KEYS):
         raise ValueError(f"{path}: {', '.join(sorted(unknown))} is not known")
     if not all(absent.values()):
         raise ValueError(f"{path}: absent without a reason")
     hops = {key: [_entry(entry) for entry in entries] for key, entries in content.items()}
-    return Expectation(**hops, absent=absent, journeys=journeys, native_rpc=native_rpc)
+    return Expectation(**hops, absent=absent, journeys=journeys, native_rpc=native_rpc, no_otel=no_otel)
 
 
 def _journey(path: Path, title: str, content: dict[str, Any]) -> Journey:

@@ -4,6 +4,7 @@
 """HTTP in, HTTP out, WebSocket."""
 
 from otel_backendai.desk.model import Span
+from tests.realstack.matrix.judging_responses import responses
 from tests.realstack.matrix.observation import Expectation, Observation, Step, component_of
 from tests.realstack.matrix.sentences import nothing_expected, some
 from tests.realstack.matrix.span_tree import SpanTree, is_http, overlapping, status_code
@@ -13,8 +14,11 @@ _OURS = ("traceparent=", "tracestate=", "baggage=", "x-backendai-requestid=")
 
 
 def http_in(expected: Expectation, observation: Observation, tree: SpanTree) -> list[str]:
-    """Each component has SERVER spans under the client's request IDs, one per call, below the caller's CLIENT span."""
-    problems = nothing_expected(expected.http_in)
+    """Each component has SERVER spans under the client's request IDs, one per call, below the caller's CLIENT span.
+
+    And each response that the client got names its request ID.
+    """
+    problems = [*nothing_expected(expected.http_in), *responses(expected, observation, tree)]
     traces = {step.trace_id for step in observation.steps}
     for component in expected.http_in:
         spans = [span for span in tree.of(component, "server") if is_http(span)]

@@ -28,6 +28,23 @@ class Hop(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Response:
+    """What the client got for one of its requests, a redirect too.
+
+    Attributes:
+        method: Of the request.
+        url: Without a query.
+        status: The status code.
+        request_ids: All values of ``X-Backend-Request-ID``.
+    """
+
+    method: str
+    url: str
+    status: int
+    request_ids: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
 class Step:
     """One thing that the client did, under a request ID and in a trace of its own, or in those of its journey.
 
@@ -40,6 +57,7 @@ class Step:
         journey: What the step is a part of, or "".
         waits: Whether its time is that of a scheduler.
         seconds: How long it took.
+        responses: All that the client got meanwhile; none of them of a user's program itself.
     """
 
     title: str
@@ -50,6 +68,7 @@ class Step:
     journey: str = ""
     waits: bool = False
     seconds: float = 0.0
+    responses: Sequence[Response] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +97,8 @@ class Expectation:
 
     A component is a name, a pair is caller and called. ``absent`` gives the reason for each hop that the release or
     its stack does not have; ``journeys`` are judged beside the hops, by their titles in the scenario. ``native_rpc``:
-    whether the release's own RPC carries a request ID and a trace.
+    whether the release's own RPC carries a request ID and a trace. ``no_otel``: why the release cannot be run with its
+    own ``[otel]`` section on, or "".
     """
 
     http_in: Sequence[str] = ()
@@ -92,6 +112,7 @@ class Expectation:
     absent: Mapping[Hop, str] = field(default_factory=dict)
     journeys: Mapping[str, Journey] = field(default_factory=dict)
     native_rpc: bool = False
+    no_otel: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,12 +124,14 @@ class Observation:
         spans: All spans that arrived.
         logs: All log records that arrived.
         lines: The text of each component's log file, by lines.
+        json_lines: The lines of each component's JSON log file; nothing in the place of one that is no object.
     """
 
     steps: Sequence[Step]
     spans: Sequence[Span]
     logs: Sequence[LogLine] = ()
     lines: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    json_lines: Mapping[str, Sequence[Mapping[str, object]]] = field(default_factory=dict)
 
 
 def named(item: Span | LogLine) -> str:

@@ -19,14 +19,18 @@ _START_TIMEOUT: Final = 900
 _STOP_TIMEOUT: Final = 300
 
 
-def start(stack: Stack) -> None:
+def start(stack: Stack, more: Mapping[str, str] | None = None) -> None:
     """Build the wheel, install it beside the release, and start everything that does not run yet.
+
+    Args:
+        stack: Where it is to run.
+        more: Further variables for ``up.sh``, as :func:`resume` takes them.
 
     Raises:
         StackError: As :func:`install`, or a component does not start.
     """
     install(stack)
-    resume(stack)
+    resume(stack, more)
 
 
 def install(stack: Stack) -> None:

@@ -71,7 +71,7 @@ ssl-verify = false
 enabled = false
 log-events = true
 EOT
-        toml_logging
+        toml_logging manager
     } >"$CONF/manager.toml"
 
     {
@@ -110,7 +110,7 @@ always-pull = ${REALSTACK_ALWAYS_PULL:-false}
 enabled = false
 log-events = true
 EOT
-        toml_logging
+        toml_logging agent
     } >"$CONF/agent.toml"
 
     mkdir -p "$DATA/vfroot/volume1"
@@ -143,7 +143,7 @@ path = "$DATA/vfroot/volume1"
 enabled = false
 log-events = true
 EOT
-        toml_logging
+        toml_logging storage
     } >"$CONF/storage-proxy.toml"
 }
 

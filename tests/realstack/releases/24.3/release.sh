@@ -72,7 +72,7 @@ ssl-verify = false
 enabled = false
 log-events = true
 EOT
-        toml_logging
+        toml_logging manager
     } >"$CONF/manager.toml"
 
     {
@@ -108,7 +108,7 @@ reserved-disk = "0"
 enabled = false
 log-events = true
 EOT
-        toml_logging
+        toml_logging agent
     } >"$CONF/agent.toml"
 
     # read from the working directory; seconds slept at each step
@@ -167,7 +167,7 @@ path = "$DATA/vfroot/volume1"
 enabled = false
 log-events = true
 EOT
-        toml_logging
+        toml_logging storage
     } >"$CONF/storage-proxy.toml"
 
     {
@@ -202,7 +202,7 @@ ipc-base-path = "$REALSTACK_DIR/ipc"
 [debug]
 enabled = false
 EOT
-        toml_logging
+        toml_logging webserver
     } >"$CONF/webserver.toml"
 
     {
@@ -226,7 +226,9 @@ aiomonitor_webui_port = $((PORT_MON_WSPROXY + 2))
 enabled = false
 log_events = true
 EOT
-        toml_logging
+        toml_logging wsproxy
+        # Still in [logging.file]: it knows that by another name, and stumbles over its own default.
+        echo 'rotation_size = "100M"'
     } >"$CONF/wsproxy.toml"
 }
 

@@ -47,8 +47,8 @@ release_install() {
 }
 
 # [logging] and, with REALSTACK_OTEL set, Backend.AI's own [otel] (gRPC only)
-tail_sections() {
-    toml_logging
+tail_sections() { # NAME
+    toml_logging "$1"
     if [ -n "${REALSTACK_OTEL-}" ]; then
         printf '[otel]\nenabled = true\nlog-level = "INFO"\nendpoint = "http://127.0.0.1:%s"\n' "$PORT_OTLP_GRPC"
     fi
@@ -89,7 +89,7 @@ ssl-verify = false
 enabled = false
 log-events = true
 EOT
-        tail_sections
+        tail_sections manager
     } >"$CONF/manager.toml"
 
     {
@@ -127,7 +127,7 @@ reserved-disk = "0"
 enabled = false
 log-events = true
 EOT
-        tail_sections
+        tail_sections agent
     } >"$CONF/agent.toml"
 
     # read from the working directory; seconds slept at each step
@@ -189,7 +189,7 @@ path = "$DATA/vfroot/volume1"
 enabled = false
 log-events = true
 EOT
-        tail_sections
+        tail_sections storage
     } >"$CONF/storage-proxy.toml"
 
     {
@@ -217,7 +217,7 @@ ipc-base-path = "$REALSTACK_DIR/ipc"
 [debug]
 enabled = false
 EOT
-        tail_sections
+        tail_sections webserver
     } >"$CONF/webserver.toml"
 
     {
@@ -246,7 +246,7 @@ aiomonitor_termui_port = $PORT_MON_COORDINATOR
 aiomonitor_webui_port = $((PORT_MON_COORDINATOR + 1))
 EOT
         appproxy_secrets
-        tail_sections
+        tail_sections proxy-coordinator
     } >"$CONF/coordinator.toml"
 
     {
@@ -275,7 +275,7 @@ advertised_host = "127.0.0.1"
 bind_port_range = [$PORT_APPS, $((PORT_APPS + 9))]
 EOT
         appproxy_secrets
-        tail_sections
+        tail_sections proxy-worker
     } >"$CONF/appworker.toml"
 }
 

@@ -94,7 +94,7 @@ enabled = false
 log-events = true
 EOT
         otel_section
-        toml_logging
+        toml_logging manager
     } >"$CONF/manager.toml"
 
     {
@@ -135,7 +135,7 @@ enabled = false
 log-events = true
 EOT
         otel_section
-        toml_logging
+        toml_logging agent
     } >"$CONF/agent.toml"
     mkdir -p "$DATA/agent-var" "$DATA/agent-commit" "$DATA/agent-scratch"
 
@@ -217,7 +217,7 @@ enabled = false
 log-events = true
 EOT
         otel_section
-        toml_logging
+        toml_logging storage
     } >"$CONF/storage-proxy.toml"
 
     proxy_secrets() {
@@ -262,7 +262,7 @@ advertised_addr = { host = "127.0.0.1", port = $PORT_PROXY_COORDINATOR }
 EOT
         proxy_secrets
         otel_section
-        toml_logging
+        toml_logging proxy-coordinator
     } >"$CONF/proxy-coordinator.toml"
     {
         cat <<EOT
@@ -290,7 +290,7 @@ bind_port_range = [$PORT_CIRCUIT_FIRST, $PORT_CIRCUIT_LAST]
 EOT
         proxy_secrets
         otel_section
-        toml_logging
+        toml_logging proxy-worker
     } >"$CONF/proxy-worker.toml"
 
     mkdir -p "$DATA/web-static"
@@ -324,7 +324,7 @@ addr = { host = "127.0.0.1", port = $PORT_ETCD }
 enabled = false
 EOT
         otel_section
-        toml_logging
+        toml_logging webserver
     } >"$CONF/webserver.conf"
 }
 
