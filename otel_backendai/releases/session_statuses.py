@@ -85,20 +85,21 @@ def sent(name: str, event: Any) -> None:
             changed(getattr(event, "session_id", None), status, getattr(event, "reason", None))
 
 
-def changed(session: object, status: str, reason: object = None) -> None:
+def changed(session: object, status: str, reason: object = None, *, is_asked: bool = True) -> None:
     """Note that this process has changed a session's status, in the context that it did so in.
 
     Args:
         session: The session's ID.
         status: The status that it is in now.
         reason: What the release says about it, a text if anything.
+        is_asked: Whether the request in whose context that was may have asked for it; if not, it takes nothing over.
     """
     with _NOTE:
         text = entity_text(session)
         if text is None or not HOP.active:
             return
         context = context_api.get_current()
-        adopted = None if deferred.is_anyones(context) else request_id.read(context)
+        adopted = request_id.read(context) if is_asked and not deferred.is_anyones(context) else None
         if adopted is not None and status not in _ENDING:
             _adopt(text, status, adopted)
         # The time that a later request puts an end to is not that request's.
