@@ -47,7 +47,7 @@ help:
 	@echo "make bench-releases the same scenario without and with the plugin, as ratios of time: RELEASES=\"26.9.6 23.9.10\""
 	@echo "make picture        docs/request.png: the desk's page of one request (needs Chromium)"
 	@echo "make session-picture docs/session.png: a session made by RELEASE=$(RELEASE), without the plugin and with it (needs Chromium)"
-	@echo "make failing-sessions docs/failing-session.md: what trace says of sessions that do not get on: RELEASES=\"26.9.6 23.9.10\""
+	@echo "make failing-sessions docs/failing-session.md: what trace says of sessions that do not get on: RELEASES=\"26.9.6 25.15.12 23.9.10\""
 	@echo "make jaeger-picture docs/jaeger-*.png: the same in Jaeger's own pages (needs Chromium, Go, and JAEGER_UI=DIR:"
 	@echo "                    what a build of jaegertracing/jaeger-ui made; v1.76.0 fits)"
 

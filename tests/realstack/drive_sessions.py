@@ -30,12 +30,15 @@ from smoke import Run, parser, release  # type: ignore[import-not-found]  # besi
 
 from otel_backendai.api import bind_request_id
 
+# Between two looks at one session; seconds.
+INTERVAL = 0.1
 _LIMIT = 90.0
 _QUERY = "query($id: UUID!) { compute_session(id: $id) { status containers { id container_id } } }"
 _tracer = trace.get_tracer("realstack")
 
 
-async def _row(session: object) -> dict[str, object]:
+async def row_of(session: object) -> dict[str, object]:
+    """Status, kernels and containers of a session, as the manager says."""
     request = release.Request("POST", "/admin/gql")
     request.set_json({"query": _QUERY, "variables": {"id": str(session)}})
     with bind_request_id():
@@ -44,12 +47,13 @@ async def _row(session: object) -> dict[str, object]:
     return (reply.get("data") or reply)["compute_session"] or {}
 
 
-async def _until(session: object, wanted: str, interval: float) -> dict[str, object]:
+async def until(session: object, wanted: str, interval: float) -> dict[str, object]:
+    """Poll until the session has the status; what is known of it then."""
     deadline = time.monotonic() + _LIMIT
     status = None
     while time.monotonic() < deadline:
         try:
-            row = await _row(session)
+            row = await row_of(session)
         except Exception:  # the manager is restarted by the interlude
             row = {}
         status = row.get("status")
@@ -61,6 +65,11 @@ async def _until(session: object, wanted: str, interval: float) -> dict[str, obj
     raise RuntimeError(f"{session}: {status} instead of {wanted}")
 
 
+def names_of(row: dict[str, object]) -> list[str]:
+    """What else the components call a session by: its kernels and containers."""
+    return sorted({text for one in row["containers"] for text in one.values() if text})  # type: ignore[attr-defined]
+
+
 async def _start_app(api: release.AsyncSession, name: str, session: object) -> list[str]:
     run = Run(parser().parse_args(["--quiet"]))
     await release.start_app(run, api, name, session)
@@ -69,7 +78,7 @@ async def _start_app(api: release.AsyncSession, name: str, session: object) -> l
 
 async def _one(api: release.AsyncSession, options: argparse.Namespace) -> dict[str, object]:
     name = f"deferred-{uuid.uuid4().hex[:8]}"
-    interval = 0.1 * options.count
+    interval = INTERVAL * options.count
     with bind_request_id() as created, _tracer.start_as_current_span("a session"):
         begun, posted_at = time.monotonic(), time.time()
         session = await api.ComputeSession.get_or_create(
@@ -84,7 +93,7 @@ async def _one(api: release.AsyncSession, options: argparse.Namespace) -> dict[s
         context = context_api.get_current()
     if options.interlude:
         await (await asyncio.create_subprocess_shell(options.interlude)).wait()
-    row = await _until(session.id, "RUNNING", interval)
+    row = await until(session.id, "RUNNING", interval)
     running_at = time.time()
     failed: list[str] = []
     if options.app:
@@ -95,7 +104,7 @@ async def _one(api: release.AsyncSession, options: argparse.Namespace) -> dict[s
             context_api.detach(token)
     with bind_request_id() as destroyed, _tracer.start_as_current_span("a session's end"):
         await api.ComputeSession(name).destroy()
-    await _until(session.id, "TERMINATED", interval)
+    await until(session.id, "TERMINATED", interval)
     return {
         "id": str(session.id),
         "created": created,
@@ -104,7 +113,7 @@ async def _one(api: release.AsyncSession, options: argparse.Namespace) -> dict[s
         "post_seconds": post_seconds,
         "running_at": running_at,
         "terminated_at": time.time(),
-        "names": sorted({text for one in row["containers"] for text in one.values() if text}),  # type: ignore[attr-defined]
+        "names": names_of(row),
         "failed": failed,
     }
 

@@ -48,7 +48,7 @@ def one_session(stack: Stack) -> Outcome:
     creation, end = figures_of(seen.spans, one, CREATION), figures_of(seen.spans, one, END)
     problems += trace_problems(creation, CREATION, [*_ALWAYS, *proxies])
     problems += trace_problems(end, END, _ALWAYS)
-    problems += _shared_problems(made, seen)
+    problems += shared_problems(made, seen)
     about, nameless = lines_about(seen.lines["agent"], one), nameless_lines(seen.lines["agent"], one)
     rows = {
         "until RUNNING": _time(creation),
@@ -65,7 +65,7 @@ def one_session(stack: Stack) -> Outcome:
 def together(stack: Stack) -> Outcome:
     """Ten sessions of ten requests at once: those that do not fit wait until others have ended."""
     made, seen = drive_and_observe(stack, "--count", str(_TOGETHER))
-    problems = _shared_problems(made, seen)
+    problems = shared_problems(made, seen)
     problems += some(
         f"{one.session}: {problem}"
         for one in made
@@ -89,7 +89,7 @@ def killed(stack: Stack) -> Outcome:
     problems = [
         *trace_problems(creation, CREATION, _ALWAYS, _UNSENT),
         *trace_problems(end, END, _ALWAYS),
-        *_shared_problems(made, seen),
+        *shared_problems(made, seen),
     ]
     rows = {"until RUNNING, killed": _time(creation), "covered, killed": _share(creation)}
     return Outcome(stack.release, TITLES["killed"], rows, problems)
@@ -104,7 +104,7 @@ def two_workers(stack: Stack) -> Outcome:
         made, seen = drive_and_observe(stack, "--count", str(_SPLIT_COUNT))
         total += len(made)
         split += sum(is_split(seen.spans, one) for one in made)
-        problems += _shared_problems(made, seen)
+        problems += shared_problems(made, seen)
         problems += some(
             f"{one.session}: {problem}"
             for one in made
@@ -119,7 +119,7 @@ def two_workers(stack: Stack) -> Outcome:
     return Outcome(stack.release, TITLES["workers"], rows, problems)
 
 
-def _shared_problems(made: Sequence[Made], seen: Observation) -> list[str]:
+def shared_problems(made: Sequence[Made], seen: Observation) -> list[str]:
     """What no session may have, whatever it goes through: spans and lines of another, lines of the agent of nobody."""
     nameless = some(line[:200] for one in made for line in nameless_lines(seen.lines["agent"], one))
     records = [record for record in seen.logs if component_of(record) == "agent"]

@@ -21,6 +21,9 @@ class Made:
         running_at: When a poll first saw it RUNNING; ``terminated_at`` TERMINATED.
         names: What else components call it by: the IDs of its kernels and of their containers.
         failed: Steps of the app's start that failed, if one was asked for.
+        kind: Which of ``drive_kinds.py``, if of any.
+        restarted: The request ID under which it was restarted; "" if it was not.
+        refused: What the API said, if it made no session.
     """
 
     session: str
@@ -32,11 +35,14 @@ class Made:
     terminated_at: float = 0.0
     names: Sequence[str] = ()
     failed: Sequence[str] = ()
+    kind: str = ""
+    restarted: str = ""
+    refused: str = ""
 
     @property
-    def requests(self) -> tuple[str, str]:
-        """The IDs of its two requests."""
-        return self.created, self.destroyed
+    def requests(self) -> tuple[str, ...]:
+        """The IDs of its requests; a batch job has none for its end."""
+        return tuple(request for request in (self.created, self.restarted, self.destroyed) if request)
 
     @property
     def seconds(self) -> float:
