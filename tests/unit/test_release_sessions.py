@@ -171,6 +171,8 @@ def test_a_batch_job_ends_in_its_own_trace() -> None:
     batch = replace(ONE, kind="batch", destroyed="")
     assert batch.requests == ("created-1",)
     assert cell(batch, [*GOOD, ended("created-1")]) == ("8.00 s, 5 spans, 100.0%", [])
+    odd = replace(batch, answered="500 Internal Server Error")
+    assert cell(odd, [*GOOD, ended("created-1")])[0].endswith(" (answered 500 Internal Server Error)")
     assert cell(batch, GOOD)[1] == ["its end is not in the trace of the request that it belongs to"]
 
 

@@ -57,4 +57,5 @@ def judged(one: Made, known: Observation) -> tuple[str, list[str]]:
         problems += trace_problems(figures, "RUNNING again", _COMPONENTS)
     if figures is None:
         return "no trace", problems
-    return f"{figures.seconds:.2f} s, {figures.spans} spans, {figures.share:.1%}", problems
+    answered = f" (answered {one.answered})" if one.answered else ""
+    return f"{figures.seconds:.2f} s, {figures.spans} spans, {figures.share:.1%}{answered}", problems

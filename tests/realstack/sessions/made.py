@@ -24,6 +24,7 @@ class Made:
         kind: Which of ``drive_kinds.py``, if of any.
         restarted: The request ID under which it was restarted; "" if it was not.
         refused: What the API said, if it made no session.
+        answered: What it said if it made one and failed nevertheless.
     """
 
     session: str
@@ -38,6 +39,7 @@ class Made:
     kind: str = ""
     restarted: str = ""
     refused: str = ""
+    answered: str = ""
 
     @property
     def requests(self) -> tuple[str, ...]:
