@@ -50,7 +50,7 @@ help:
 	@echo "make bench-releases the same scenario without and with the plugin, as ratios of time: RELEASES=\"26.9.6 23.9.10\""
 	@echo "make picture        docs/request.png: the desk's page of one request (needs Chromium)"
 	@echo "make session-picture docs/session.png: a session made by RELEASE=$(RELEASE), without the plugin and with it (needs Chromium)"
-	@echo "make failing-sessions docs/failing-session.md: what trace says of sessions that do not get on: RELEASES=\"26.9.6 23.9.10\""
+	@echo "make failing-sessions docs/failing-session.md: what trace says of sessions that do not get on: RELEASES=\"26.9.6 25.15.12 23.9.10\""
 	@echo "make jaeger-picture docs/jaeger-*.png: the same in Jaeger's own pages (needs Chromium, Go, and JAEGER_UI=DIR:"
 	@echo "                    what a build of jaegertracing/jaeger-ui made; v1.76.0 fits)"
 
@@ -91,7 +91,7 @@ session-picture: $(INSTALLED)
 	@$(BIN)/python -m tools.session_picture "$(RELEASE)" docs/session.png $(if $(STACK_DIR),--dir "$(STACK_DIR)")
 
 failing-sessions: $(INSTALLED)
-	@$(BIN)/python -m tests.realstack.failing_sessions $(or $(RELEASES),26.9.6 23.9.10) --case broken --case never --case timeout --page docs/failing-session.md \
+	@$(BIN)/python -m tests.realstack.failing_sessions $(or $(RELEASES),26.9.6 25.15.12 23.9.10) --case broken --case never --case timeout --page docs/failing-session.md \
 		$(if $(STACK_DIR),--dir "$(STACK_DIR)")
 
 backends:

@@ -163,6 +163,7 @@ class DeferredInstrumentor(_HopInstrumentor):
             session_listings,
             session_requests,
             session_waits,
+            silent_transitions,
             tokens,
         )
 

@@ -97,6 +97,10 @@ TARGETS: tuple[tuple[str, str], ...] = (
         "ai.backend.manager.repositories.deployment.repository",
         "DeploymentRepository.calculate_desired_replicas_for_deployment",
     ),
+    (
+        "ai.backend.manager.repositories.scheduler.db_source.db_source",
+        "ScheduleDBSource.check_and_cancel_session_if_needed",
+    ),
     ("ai.backend.manager.repositories.scheduler.repository", "SchedulerRepository.allocate_sessions"),
     ("ai.backend.manager.repositories.scheduler.repository", "SchedulerRepository.enqueue_session_from_spec"),
     ("ai.backend.manager.repositories.scheduler.repository", "SchedulerRepository.get_scheduling_data"),
@@ -122,6 +126,7 @@ TARGETS: tuple[tuple[str, str], ...] = (
     ("ai.backend.manager.sokovan.deployment.route.executor", "RouteExecutor.unregister_routes_now"),
     ("ai.backend.manager.sokovan.recorder.pool", "RecordPool.__init__"),
     ("ai.backend.manager.sokovan.recorder.recorder", "TransitionRecorder.build_execution_record"),
+    ("ai.backend.manager.sokovan.scheduler.coordinator", "ScheduleCoordinator._apply_transition"),
     ("ai.backend.manager.sokovan.scheduler.coordinator", "ScheduleCoordinator._execute_single_hook"),
     ("ai.backend.manager.sokovan.scheduler.coordinator", "ScheduleCoordinator.process_if_needed"),
     ("ai.backend.manager.sokovan.scheduler.coordinator", "ScheduleCoordinator.process_schedule"),

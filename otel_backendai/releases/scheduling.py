@@ -50,21 +50,6 @@ def _wrap_enqueue(original: Coroutine) -> Coroutine:
     return enqueue
 
 
-@HOP.wraps(_REPOSITORY, "SchedulerRepository.mark_sessions_terminating")
-def _wrap_mark_terminating(original: Coroutine) -> Coroutine:
-    # 25.15 sends no event about it, and the request that asked for the end would be lost.
-    @functools.wraps(original)
-    async def mark(self: Any, *args: Any, **kwargs: Any) -> Any:
-        result = await original(self, *args, **kwargs)
-        if HOP.active:
-            with _SCOPE:
-                for session in result.terminating_sessions:
-                    session_statuses.changed(session, session_statuses.TERMINATING)
-        return result
-
-    return mark
-
-
 @HOP.wraps(_DISPATCHER, "SchedulerDispatcher.schedule")
 @HOP.wraps(_DISPATCHER, "SchedulerDispatcher.check_precond")
 @HOP.wraps(_DISPATCHER, "SchedulerDispatcher.prepare")

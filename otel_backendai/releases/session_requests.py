@@ -1,7 +1,7 @@
 # Copyright The otel-backendai Authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""A request's own part of a session: what the manager does before and while it makes or ends one.
+"""A request's own part of a session: what the manager does before and while it makes, restarts or ends one.
 
 Nothing of it was seen below the request's span: authentication asks the database, and so do templates, images, folders
 and quotas. What comes before the registry is told only for requests that reach it, so other requests cost nothing.
@@ -23,12 +23,15 @@ from otel_backendai.hops.background import function_name
 from otel_backendai.hops.deferred import HOP
 from otel_backendai.hops.span_scope import SpanScope
 from otel_backendai.names import ATTRIBUTE_REQUEST_ID, CODE_FUNCTION_NAME
+from otel_backendai.releases.arguments import Argument
 from otel_backendai.releases.model_services_dispatcher import wrap_destroy_session
+from otel_backendai.releases.session_statuses import RESTARTING, changed
 
 Coroutine = Callable[..., Awaitable[Any]]
 
 _REGISTRY = "ai.backend.manager.registry"
 _BEFORE = Guard("session requests: before")
+_RESTART = Guard("session requests: restart")
 
 # When the request in whose context we are came to its authentication, and when to its handler; nanoseconds.
 _passed: ContextVar[tuple[int, int] | None] = ContextVar("otel_backendai_authenticated", default=None)
@@ -94,6 +97,21 @@ HOP.wraps(_REGISTRY, "AgentRegistry.create_cluster")(_inside("create session"))
 def _wrap_destroy(original: Coroutine) -> Coroutine:
     # A hop wraps a target once, so both that know something of it are here.
     return wrap_destroy_session(_inside("destroy session")(original))
+
+
+@HOP.wraps(_REGISTRY, "AgentRegistry.restart_session")
+def _wrap_restart(original: Coroutine) -> Coroutine:
+    # To 26.3. Its first act is the status, of which no event tells; of its end the event of a creation does.
+    restarted = Argument(original, 1)
+
+    @functools.wraps(original)
+    async def restart(*args: Any, **kwargs: Any) -> Any:
+        if HOP.active:
+            with _RESTART:
+                changed(restarted.of(args, kwargs).id, RESTARTING)
+        return await original(*args, **kwargs)
+
+    return _inside("restart session")(restart)
 
 
 # 25.15 and later; their creation comes to the registry.

@@ -50,8 +50,9 @@ TERMINATING = "TERMINATING"
 # A session stays here for hours: no span of a trace. Its end is what a later request, or its own end, starts with.
 _LASTING = frozenset({"RUNNING", "TERMINATED", "CANCELLED", "ERROR"})
 
-# With what a request ends a session; by force at once.
-_ENDING = frozenset({TERMINATING, "TERMINATED", "CANCELLED"})
+RESTARTING = "RESTARTING"
+# What a later request asks for, and takes the session over with: its end, by force at once, or a new start.
+_ASKED_FOR = frozenset({TERMINATING, "TERMINATED", "CANCELLED", RESTARTING})
 
 _ON_THE_WAY = frozenset({"SCHEDULED", "PREPARING", "PULLING", "PREPARED", "CREATING", "RUNNING"})
 _PULLING = "PULLING"
@@ -85,25 +86,26 @@ def sent(name: str, event: Any) -> None:
             changed(getattr(event, "session_id", None), status, getattr(event, "reason", None))
 
 
-def changed(session: object, status: str, reason: object = None) -> None:
+def changed(session: object, status: str, reason: object = None, *, is_asked: bool = True) -> None:
     """Note that this process has changed a session's status, in the context that it did so in.
 
     Args:
         session: The session's ID.
         status: The status that it is in now.
         reason: What the release says about it, a text if anything.
+        is_asked: Whether the request in whose context that was may have asked for it; if not, it takes nothing over.
     """
     with _NOTE:
         text = entity_text(session)
         if text is None or not HOP.active:
             return
         context = context_api.get_current()
-        adopted = None if deferred.is_anyones(context) else request_id.read(context)
-        if adopted is not None and status not in _ENDING:
+        adopted = request_id.read(context) if is_asked and not deferred.is_anyones(context) else None
+        if adopted is not None and status not in _ASKED_FOR:
             _adopt(text, status, adopted)
         # The time that a later request puts an end to is not that request's.
         _change(text, status, time.time(), reason, ends=True)
-        if adopted is not None and status in _ENDING:
+        if adopted is not None and status in _ASKED_FOR:
             _adopt(text, status, adopted)
 
 
@@ -132,8 +134,8 @@ def _status(name: str, event: Any) -> str | None:
 
 
 def _adopt(session: str, status: str, current: str | None) -> None:
-    """What a request does with a session is that request's: creation at first, its end by another one later on."""
-    if status != PENDING and status not in _ENDING:
+    """What a request does with a session is that request's: creation at first, its end or restart by another one."""
+    if status != PENDING and status not in _ASKED_FOR:
         return
     kept = deferred.sessions.find(session)
     if kept is None or request_id.read(kept.context) != current:

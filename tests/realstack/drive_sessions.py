@@ -32,12 +32,15 @@ from smoke import Run, parser, release  # type: ignore[import-not-found]  # besi
 
 from otel_backendai.api import bind_request_id
 
+# Between two looks at one session; seconds.
+INTERVAL = 0.1
 _LIMIT = 90.0
 _QUERY = "query($id: UUID!) { compute_session(id: $id) { status containers { id container_id } } }"
 _tracer = trace.get_tracer("realstack")
 
 
-async def _row(session: object) -> dict[str, object]:
+async def row_of(session: object) -> dict[str, object]:
+    """Status, kernels and containers of a session, as the manager says."""
     request = release.Request("POST", "/admin/gql")
     request.set_json({"query": _QUERY, "variables": {"id": str(session)}})
     with bind_request_id():
@@ -46,15 +49,24 @@ async def _row(session: object) -> dict[str, object]:
     return (reply.get("data") or reply)["compute_session"] or {}
 
 
-async def _until(
-    session: object, wanted: str, interval: float, seen: list[tuple[str, float, float]], asked_before: float
+async def until(
+    session: object,
+    wanted: str,
+    interval: float,
+    seen: list[tuple[str, float, float]] | None = None,
+    asked_before: float = 0.0,
 ) -> dict[str, object]:
+    """Poll until the session has the status; what is known of it then.
+
+    Each change of its status goes into ``seen``, the first since ``asked_before``, seconds since the epoch.
+    """
+    seen = [] if seen is None else seen
     deadline = time.monotonic() + _LIMIT
     status = None
     while time.monotonic() < deadline:
         asked = time.time()
         try:
-            row = await _row(session)
+            row = await row_of(session)
         except Exception:  # the manager is restarted by the interlude
             row = {}
         status = row.get("status")
@@ -70,6 +82,11 @@ async def _until(
     raise RuntimeError(f"{session}: {status} instead of {wanted}")
 
 
+def names_of(row: dict[str, object]) -> list[str]:
+    """What else the components call a session by: its kernels and containers."""
+    return sorted({text for one in row["containers"] for text in one.values() if text})  # type: ignore[attr-defined]
+
+
 async def _start_app(api: release.AsyncSession, name: str, session: object) -> list[str]:
     run = Run(parser().parse_args(["--quiet"]))
     await release.start_app(run, api, name, session)
@@ -78,7 +95,7 @@ async def _start_app(api: release.AsyncSession, name: str, session: object) -> l
 
 async def _one(api: release.AsyncSession, options: argparse.Namespace) -> dict[str, object]:
     name = f"deferred-{uuid.uuid4().hex[:8]}"
-    interval = 0.1 * options.count
+    interval = INTERVAL * options.count
     with bind_request_id() as created, _tracer.start_as_current_span("a session"):
         begun, posted_at = time.monotonic(), time.time()
         session = await api.ComputeSession.get_or_create(
@@ -94,7 +111,7 @@ async def _one(api: release.AsyncSession, options: argparse.Namespace) -> dict[s
     if options.interlude:
         await (await asyncio.create_subprocess_shell(options.interlude)).wait()
     seen: list[tuple[str, float, float]] = []
-    row = await _until(session.id, "RUNNING", interval, seen, posted_at)
+    row = await until(session.id, "RUNNING", interval, seen, posted_at)
     running_at = time.time()
     failed: list[str] = []
     if options.app:
@@ -107,7 +124,7 @@ async def _one(api: release.AsyncSession, options: argparse.Namespace) -> dict[s
         begun, destroyed_at = time.monotonic(), time.time()
         await api.ComputeSession(name).destroy()
         destroy_seconds = time.monotonic() - begun
-    await _until(session.id, "TERMINATED", interval, seen, destroyed_at)
+    await until(session.id, "TERMINATED", interval, seen, destroyed_at)
     return {
         "id": str(session.id),
         "created": created,
@@ -119,7 +136,7 @@ async def _one(api: release.AsyncSession, options: argparse.Namespace) -> dict[s
         "destroyed_at": destroyed_at,
         "destroy_seconds": destroy_seconds,
         "seen": seen,
-        "names": sorted({text for one in row["containers"] for text in one.values() if text}),  # type: ignore[attr-defined]
+        "names": names_of(row),
         "failed": failed,
     }
 

@@ -26,7 +26,8 @@ MOST_WAITS: Final = 4
 _ENDED = re.compile(r"then (CANCELLED|ERROR|TERMINATING|TERMINATED)\b")
 _STUCK = re.compile(r"then [A-Z]+, \d+ s so far")
 _WAITING = re.compile(r"still PENDING after \d+ s: \S")
-_TIMED_OUT = re.compile(r"then (CANCELLED|TERMINATING): .*pending.timeout", re.IGNORECASE)
+# In the words of the releases to 25.15, and of 26.4 and later.
+_TIMED_OUT = re.compile(r"then (CANCELLED: pending.timeout|TERMINATING: [a-z-]+ expired)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,8 +31,11 @@ CASES: Final = {
     "timeout": (
         "A pending time-out",
         "The same with `pending_timeout` set for the resource group. Nobody asked for this end, so it is in the trace "
-        "of the creation, with the reason that the release gives. From 25.15 on a sweeper looks once a minute, and "
-        "from 26.4 on it ends only sessions whose own options limit the handler `sweep-sessions`, too; not shown here.",
+        "of the creation, with the reason that the release gives. From 25.15 on a sweeper looks once a minute, and no "
+        "event tells of what it ends. From 26.4 on `pending_timeout` does nothing by itself: each look of the "
+        "scheduler sets the sweeper's clock back. What ends a session there is a limit for the handler "
+        "`schedule-sessions` in the session options of the resource group, as here; 26.9 leaves such a session in "
+        "TERMINATING, because no agent has its kernel.",
     ),
     "killed": (
         "An agent that is killed meanwhile",

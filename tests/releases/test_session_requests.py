@@ -4,7 +4,9 @@
 """What a request to make or end a session does before the scheduler, in the installed release."""
 
 import importlib
-from collections.abc import Awaitable, Callable
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,13 +16,16 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 from otel_backendai import request_id
 from otel_backendai.hops import deferred
+from otel_backendai.hops.background import run_scope
 from otel_backendai.hops.span_scope import SpanScope
 from otel_backendai.names import ATTRIBUTE_REQUEST_ID
+from otel_backendai.releases import session_statuses
 from tests.conftest import Telemetry
 
 Handler = Callable[[Any], Awaitable[Any]]
 
 OLDER = pytest.mark.releases(before="26")
+RESTARTS = pytest.mark.releases(before="26.4")
 
 
 class Request(dict[str, Any]):
@@ -82,6 +87,58 @@ async def test_other_requests_cost_nothing(telemetry: Telemetry) -> None:
     with pytest.raises(ConnectionError):
         await registry().destroy_session(SimpleNamespace(id="s", name="n", access_key="k"), reason="r")
     assert [span.name for span in telemetry.of_kind(SpanKind.INTERNAL)] == ["destroy session"]
+
+
+@RESTARTS
+async def test_what_follows_a_restart_is_the_restarting_requests(
+    telemetry: Telemetry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The session is taken over by it; the time of the restart is a status of its trace, and its RUNNING is none."""
+    module = importlib.import_module("ai.backend.manager.registry")
+    session = SimpleNamespace(id=uuid.uuid4(), creation_id="c", kernels=[], session_type="")
+    sent: list[Any] = []
+
+    async def nothing(*_: Any, **__: Any) -> None:
+        return None
+
+    async def produce(event: Any, *_: Any) -> None:
+        sent.append(event)
+        session_statuses.sent("session_started", event)
+
+    made: Any = object.__new__(module.AgentRegistry)
+    made.db = None
+    made.event_producer = SimpleNamespace(
+        produce_event=produce, anycast_event=produce, anycast_and_broadcast_event=produce
+    )
+    monkeypatch.setattr(module, "execute_with_retry", nothing)
+    monkeypatch.setattr(module, "handle_session_exception", nothing_around)
+    monkeypatch.setattr(module.SessionRow, "set_session_status", nothing)
+    with request("request-1"):
+        session_statuses.created(session.id)
+    with run_scope("tick", Context(), quiet=True):
+        session_statuses.changed(session.id, "RUNNING")
+    telemetry.exporter.clear()
+    with request("request-2"):
+        await made.restart_session(session)
+    assert len(sent) == 1
+    status, restart = telemetry.of_kind(SpanKind.INTERNAL)
+    assert (status.name, restart.name) == ("session RESTARTING", "restart session")
+    assert status.parent is not None
+    assert status.parent.span_id == restart.context.span_id
+    kept = deferred.sessions.find(str(session.id))
+    assert kept is not None
+    assert (request_id.read(kept.context), kept.status) == ("request-2", "RUNNING")
+
+
+@asynccontextmanager
+async def nothing_around(*_: Any, **__: Any) -> AsyncIterator[None]:
+    """In the place of what writes an error into the database."""
+    yield
+
+
+def request(name: str) -> SpanScope:
+    """What a request to the manager runs in."""
+    return SpanScope(deferred.HOP.tracer, "PATCH /session", SpanKind.SERVER, request_id.bind(name, Context()))
 
 
 @OLDER

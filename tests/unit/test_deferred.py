@@ -203,6 +203,25 @@ def test_a_forced_end_is_the_requests_that_forced_it(telemetry: Telemetry) -> No
     assert (span.name, (span.attributes or {})[ATTRIBUTE_REQUEST_ID]) == ("session PREPARING", "create")
 
 
+def test_what_follows_a_restart_is_the_restarting_requests(telemetry: Telemetry) -> None:
+    """A request takes the session over with a restart as with its end; a tick, and who only tells of it, does not."""
+    deferred.sessions.remember("a", request_id.bind("create", Context()), "RUNNING")
+    with bind_request_id("tell"):
+        session_statuses.changed("a", "CREATING", is_asked=False)
+        session_statuses.changed("a", "RUNNING")
+    owners = [deferred.sessions.known("a")]
+    with bind_request_id("restart"):
+        session_statuses.changed("a", "RESTARTING")
+    owners.append(deferred.sessions.known("a"))
+    with run_scope("tick", Context(), quiet=True):
+        session_statuses.changed("a", "RUNNING")
+    assert [kept and request_id.read(kept.context) for kept in owners] == ["create", "restart"]
+    assert [(span.name, (span.attributes or {})[ATTRIBUTE_REQUEST_ID]) for span in telemetry.spans] == [
+        ("session CREATING", "create"),
+        ("session RESTARTING", "restart"),
+    ]
+
+
 def test_who_waits_for_no_answer_is_not_kept(telemetry: Telemetry) -> None:
     """Once an answer has come nobody is kept waiting for another one that will not come."""
     known = KeptContexts(SESSION_KEY_PREFIX, 100, 60)

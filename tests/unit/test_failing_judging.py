@@ -125,7 +125,14 @@ def test_a_span_for_each_tick(count: int) -> None:
 def test_a_time_out_that_is_none() -> None:
     """The release has to end it by itself, and to say so."""
     assert problems("timeout", replace(TIMEOUT, is_asked=True)) == ["the session was not ended by the time-out"]
-    assert problems("timeout", replace(TIMEOUT, text="then CANCELLED")) == ["no line says that its time was out"]
+    for text in ("then CANCELLED", "then TERMINATING: user-requested", "then TERMINATING: schedule-sessions give_up"):
+        assert problems("timeout", replace(TIMEOUT, text=text)) == ["no line says that its time was out"]
+
+
+@pytest.mark.parametrize("text", ["then CANCELLED: PENDING_TIMEOUT", "then TERMINATING: schedule-sessions expired: no"])
+def test_a_time_out_in_other_words(text: str) -> None:
+    """Each release has its own."""
+    assert problems("timeout", replace(TIMEOUT, text=text)) == []
 
 
 def test_the_deepest_of_a_loop() -> None:

@@ -28,6 +28,7 @@ from otel_backendai.names import (
     TOKEN_CHANNEL,
     TOKEN_KEY_PREFIX,
 )
+from tests.realstack.matrix.observation import Observation
 from tests.realstack.sessions.alone import read_sink, share_alone
 from tests.realstack.sessions.idle import (
     by_component,
@@ -44,6 +45,7 @@ from tests.realstack.sessions.judging import (
     trace_problems,
 )
 from tests.realstack.sessions.keyed_redis import OURS, keyed_redis
+from tests.realstack.sessions.kinds_case import judged
 from tests.realstack.sessions.made import Made, made_of
 from tests.realstack.sessions.outcome import Outcome, merged, read_outcomes, write_outcomes
 from tests.realstack.sessions.probes import NO_ANSWER, Probe, probes_of
@@ -130,6 +132,60 @@ def test_an_end_without_its_status_is_judged_by_the_poll() -> None:
     figures = figures_of([server, work], ONE, END)
     assert figures is not None
     assert (figures.seconds, trace_problems(figures, END, ["manager", "agent"])) == (3.0, [])
+
+
+RESTARTED = replace(ONE, kind="restart", restarted="restarted-1")
+AGAIN = [
+    span("PATCH", 11, 13, kind="server", attributes=attributes("restarted-1"), trace_id="trace-2"),
+    span(
+        "restart_kernel", 11, 13, service="backend.ai-agent", attributes=attributes("restarted-1"), trace_id="trace-2"
+    ),
+    span(
+        "session RESTARTING",
+        11,
+        13,
+        attributes=attributes("restarted-1") | {ATTRIBUTE_SESSION_NEXT_STATUS: CREATION},
+        trace_id="trace-2",
+    ),
+]
+
+
+def ended(request: str) -> Span:
+    """The last status of the first session, under this request."""
+    told = attributes(request) | {ATTRIBUTE_SESSION_NEXT_STATUS: END}
+    traces = {"created-1": "trace-1", "restarted-1": "trace-2", "destroyed-1": "trace-3"}
+    return span("session TERMINATING", 14, 15, attributes=told, trace_id=traces[request])
+
+
+def cell(one: Made, spans: list[Span]) -> tuple[str, list[str]]:
+    """What is said of a kind of which these spans are known."""
+    return judged(one, Observation(steps=[], spans=spans))
+
+
+def test_a_restart_is_judged_by_its_own_request() -> None:
+    """From it until RUNNING again, which is another time than the creation's; the end is a third request's."""
+    assert cell(RESTARTED, [*GOOD, *AGAIN, ended("destroyed-1")]) == ("2.00 s, 3 spans, 100.0%", [])
+    shown, found = cell(RESTARTED, [*GOOD, ended("destroyed-1")])
+    assert (shown, found) == ("no trace", ["no trace until RUNNING again"])
+    late = [*GOOD, *AGAIN, ended("restarted-1")]
+    assert cell(RESTARTED, late)[1] == ["its end is not in the trace of the request that it belongs to"]
+
+
+def test_a_batch_job_ends_in_its_own_trace() -> None:
+    """Nobody asks for its end: that is the creation's."""
+    batch = replace(ONE, kind="batch", destroyed="")
+    assert batch.requests == ("created-1",)
+    assert cell(batch, [*GOOD, ended("created-1")]) == ("8.00 s, 5 spans, 100.0%", [])
+    odd = replace(batch, answered="500 Internal Server Error")
+    assert cell(odd, [*GOOD, ended("created-1")])[0].endswith(" (answered 500 Internal Server Error)")
+    assert cell(batch, GOOD)[1] == ["its end is not in the trace of the request that it belongs to"]
+
+
+def test_a_kind_that_the_release_refuses() -> None:
+    """What no client can have is n/a, with what the release said; any other refusal is red."""
+    shown, found = cell(replace(RESTARTED, refused="501 Not Implemented"), [])
+    assert (shown, found) == ("n/a (the release has no restart: 501 Not Implemented)", [])
+    assert cell(replace(ONE, kind="template", refused="400 Bad Request"), [])[1] == ["refused: 400 Bad Request"]
 
 
 def test_spans_of_another() -> None:

@@ -14,7 +14,7 @@ from redis.exceptions import RedisError
 from rich.console import Console
 
 from tests.realstack.matrix.page import PAGE, write_section
-from tests.realstack.sessions import cases, idle_case, restarted_cases
+from tests.realstack.sessions import cases, idle_case, kinds_case, restarted_cases
 from tests.realstack.sessions.cases import Case
 from tests.realstack.sessions.outcome import TITLES, Outcome, merged, read_outcomes, write_outcomes
 from tests.realstack.sessions.report import section, terminal_table
@@ -22,6 +22,7 @@ from tests.realstack.stack.control import start, stop
 from tests.realstack.stack.settings import Stack, StackError, newest_releases, stack_of
 
 CASES: Mapping[str, Case] = {
+    "kinds": kinds_case.kinds,
     **cases.CASES,
     "idle": idle_case.idle,
     "redis": restarted_cases.bad_redis,

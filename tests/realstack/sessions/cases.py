@@ -53,7 +53,7 @@ def one_session(stack: Stack) -> Outcome:
     creation, end = figures_of(seen.spans, one, CREATION), figures_of(seen.spans, one, END)
     problems += trace_problems(creation, CREATION, [*_ALWAYS, *proxies])
     problems += trace_problems(end, END, _ALWAYS)
-    problems += _shared_problems(made, seen)
+    problems += _problems(made, seen)
     about, nameless = lines_about(seen.lines["agent"], one), nameless_lines(seen.lines["agent"], one)
     rows = {
         "until RUNNING": _time(creation),
@@ -70,7 +70,7 @@ def one_session(stack: Stack) -> Outcome:
 def together(stack: Stack) -> Outcome:
     """Ten sessions of ten requests at once: those that do not fit wait until others have ended."""
     made, seen = drive_and_observe(stack, "--count", str(_TOGETHER))
-    problems = _shared_problems(made, seen)
+    problems = _problems(made, seen)
     problems += some(
         f"{one.session}: {problem}"
         for one in made
@@ -94,7 +94,7 @@ def killed(stack: Stack) -> Outcome:
     problems = [
         *trace_problems(creation, CREATION, _ALWAYS, _UNSENT),
         *trace_problems(end, END, _ALWAYS),
-        *_shared_problems(made, seen, killed=True),
+        *_problems(made, seen, killed=True),
     ]
     rows = {"until RUNNING, killed": _time(creation), "covered, killed": _share(creation)}
     return Outcome(stack.release, TITLES["killed"], rows, problems)
@@ -109,7 +109,7 @@ def two_workers(stack: Stack) -> Outcome:
         made, seen = drive_and_observe(stack, "--count", str(_SPLIT_COUNT))
         total += len(made)
         split += sum(is_split(seen.spans, one) for one in made)
-        problems += _shared_problems(made, seen)
+        problems += _problems(made, seen)
         problems += some(
             f"{one.session}: {problem}"
             for one in made
@@ -124,26 +124,30 @@ def two_workers(stack: Stack) -> Outcome:
     return Outcome(stack.release, TITLES["workers"], rows, problems)
 
 
-def _shared_problems(made: Sequence[Made], seen: Observation, *, killed: bool = False) -> list[str]:
-    """What no session may have, whatever it goes through.
-
-    Spans and lines of another, lines of the agent of nobody or none at all, and statuses that it was not in.
-    """
-    nameless = some(line[:200] for one in made for line in nameless_lines(seen.lines["agent"], one))
-    records = [record for record in seen.logs if component_of(record) == "agent"]
-    unnamed = some(text[:200] for one in made for text in nameless_records(records, one))
-    silent = some(problem for one in made for problem in silent_about(seen.lines["agent"], records, one))
+def _problems(made: Sequence[Made], seen: Observation, *, killed: bool = False) -> list[str]:
+    """What no session may have that is made, runs and is ended: also statuses that it was not in."""
     statuses = some(
         f"{one.session}: {problem}"
         for one in made
         for problem in (*status_problems(seen.spans, one, killed=killed), *poll_problems(seen.spans, one))
     )
+    return [*shared_problems(made, seen), *statuses]
+
+
+def shared_problems(made: Sequence[Made], seen: Observation) -> list[str]:
+    """What no session may have, whatever it goes through.
+
+    Spans and lines of another, lines of the agent of nobody or none at all.
+    """
+    nameless = some(line[:200] for one in made for line in nameless_lines(seen.lines["agent"], one))
+    records = [record for record in seen.logs if component_of(record) == "agent"]
+    unnamed = some(text[:200] for one in made for text in nameless_records(records, one))
+    silent = some(problem for one in made for problem in silent_about(seen.lines["agent"], records, one))
     return [
         *strange_spans(seen.spans, made),
         *strange_lines(seen.lines, made),
         *swapped_lines(seen.lines, made),
         *silent,
-        *statuses,
         *(f"a line of the agent without the ID: {line}" for line in nameless),
         *(f"a record of the agent without the ID: {text}" for text in unnamed),
     ]

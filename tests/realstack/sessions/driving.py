@@ -33,11 +33,25 @@ def drive(stack: Stack, *options: str, plugin: bool = True) -> list[Made]:
     Raises:
         StackError: Not every session came to its end.
     """
+    return _run(stack, "drive_sessions.py", *options, plugin=plugin)
+
+
+def drive_script(stack: Stack, script: str, *arguments: str) -> tuple[float, list[Made]]:
+    """The same by another script, with the time from which on its spans are; seconds since the epoch.
+
+    Raises:
+        StackError: Not every session came to its end.
+    """
+    since = time.time() - 1
+    return since, _run(stack, script, *arguments)
+
+
+def _run(stack: Stack, script: str, *arguments: str, plugin: bool = True) -> list[Made]:
     environment = os.environ | client_environment(stack) | (client_telemetry(stack) if plugin else {})
     launcher = [stack.python.parent / "opentelemetry-instrument"] if plugin else []
     with tempfile.TemporaryDirectory() as directory:
         report = Path(directory, "report.json")
-        command = [*map(str, (*launcher, stack.python, HERE / "drive_sessions.py", "--report", report)), *options]
+        command = [*map(str, (*launcher, stack.python, HERE / script, "--report", report)), *arguments]
         done = subprocess.run(command, env=environment, timeout=_TIMEOUT, check=False)
         if done.returncode:
             raise StackError(f"sessions of {stack.release} ended with {done.returncode}, see above")

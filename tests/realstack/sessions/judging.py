@@ -47,6 +47,23 @@ def figures_of(spans: Sequence[Span], one: Made, status: str, *, killed: bool = 
     return coverage(spans, request, reached(spans, one, status), start)
 
 
+def restart_figures(spans: Sequence[Span], one: Made) -> Coverage | None:
+    """The figures of its restart, until it was RUNNING again; ``None`` without a trace, or without that status."""
+    own = [span for span in spans if request_id_of(span) == one.restarted]
+    ends = [span.end_ns for span in own if span.attributes.get(ATTRIBUTE_SESSION_NEXT_STATUS) == CREATION]
+    return coverage(spans, one.restarted, max(ends)) if ends else None
+
+
+def told_end(spans: Sequence[Span], one: Made) -> bool:
+    """Whether its last status is in the trace of who ended it; of a batch job, of who made it."""
+    return any(
+        request_id_of(span) == (one.destroyed or one.created)
+        and span.attributes.get(ATTRIBUTE_SESSION_ID) == one.session
+        and span.attributes.get(ATTRIBUTE_SESSION_NEXT_STATUS) == END
+        for span in spans
+    )
+
+
 def trace_problems(figures: Coverage | None, status: str, components: Sequence[str], lost: float = 0.0) -> list[str]:
     """What is wrong with the trace of a creation or an end.
 

@@ -25,6 +25,10 @@ class Made:
             another one (or the request made that was before all), and when the answer came that told of this one.
         names: What else components call it by: the IDs of its kernels and of their containers.
         failed: Steps of the app's start that failed, if one was asked for.
+        kind: Which of ``drive_kinds.py``, if of any.
+        restarted: The request ID under which it was restarted; "" if it was not.
+        refused: What the API said, if it made no session.
+        answered: What it said if it made one and failed nevertheless.
     """
 
     session: str
@@ -39,11 +43,15 @@ class Made:
     seen: Sequence[tuple[str, float, float]] = ()
     names: Sequence[str] = ()
     failed: Sequence[str] = ()
+    kind: str = ""
+    restarted: str = ""
+    refused: str = ""
+    answered: str = ""
 
     @property
-    def requests(self) -> tuple[str, str]:
-        """The IDs of its two requests."""
-        return self.created, self.destroyed
+    def requests(self) -> tuple[str, ...]:
+        """The IDs of its requests; a batch job has none for its end."""
+        return tuple(request for request in (self.created, self.restarted, self.destroyed) if request)
 
     @property
     def ending_from(self) -> float:

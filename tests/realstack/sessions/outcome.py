@@ -13,6 +13,7 @@ from typing import Final
 TITLES: Final[Mapping[str, str]] = {
     "one": "one session",
     "ten": "ten sessions at once",
+    "kinds": "other kinds of sessions",
     "idle": "an idle stack",
     "killed": "manager killed before RUNNING",
     "workers": "two manager workers",
