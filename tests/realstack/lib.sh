@@ -32,6 +32,7 @@ PORT_ETCD=$((BASE + 2))
 PORT_ETCD_PEER=$((BASE + 3))
 PORT_OTLP=$((BASE + 11))      # OTLP over HTTP
 PORT_OTLP_GRPC=$((BASE + 12))
+PORT_CONTAINERS=$((BASE + 1900)) # and the thousand after it: of users' programs
 # Beside a desk, which has the port of OTLP over HTTP, the sink is there for gRPC.
 PORT_SINK=$PORT_OTLP
 [ -z "${REALSTACK_DESK-}" ] || PORT_SINK=$((BASE + 18))

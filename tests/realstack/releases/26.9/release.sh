@@ -125,7 +125,7 @@ aiomonitor-webui-port = $((PORT_MON_AGENT + 5))
 bind-host = "127.0.0.1"
 scratch-type = "hostdir"
 scratch-root = "$DATA/agent-scratch"
-port-range = [30000, 31000]
+port-range = [$PORT_CONTAINERS, $((PORT_CONTAINERS + 1000))]
 [resource]
 reserved-cpu = 0
 reserved-mem = "0"
