@@ -44,6 +44,8 @@ TOKEN_KEY_PREFIX: Final = "otel-backendai.token."  # noqa: S105  # no token
 TOKEN_CHANNEL: Final = "otel-backendai.tokens"  # noqa: S105  # ditto
 KEPT_TIME: Final = "time"
 KEPT_STATUS: Final = "session_status"
+# Since when it is in that status, where that is not the time of the request.
+KEPT_SINCE: Final = "status_since"
 # Of a token that several requests were given in one moment: the others, each as request ID and `traceparent`.
 KEPT_OTHERS: Final = "others"
 # The same, in Backend.AI's own record of a background task that another process may have to run again.

@@ -153,6 +153,12 @@ class KeptContexts:
                 self.store.tell(self._channel, f"{identifier} {value}")
             self.store.write(self._prefix + identifier, value, self._ttl)
 
+    def tell_status(self, identifier: str, kept: Kept) -> None:
+        """Tell other processes what this one has changed the status of a thing to; it is left nowhere."""
+        value = render_kept_value(kept.context, kept.at, kept.status, since=kept.since)
+        if value is not None and self.store is not None and self._channel is not None:
+            self.store.tell(self._channel, f"{identifier} {value}")
+
     def known(self, identifier: str) -> Kept | None:
         """What is kept in this process; the store is not asked."""
         with self._lock:
@@ -198,8 +204,8 @@ class KeptContexts:
             is_of_several = False
             if parsed is not None:
                 context, at = parsed
-                status = parse_kept_status(value) if told else None
-                found = Kept(context, at, status, at, parse_kept_others(value) if self._moment is not None else ())
+                status, since = (told and parse_kept_status(value)) or (None, at)
+                found = Kept(context, at, status, since, parse_kept_others(value) if self._moment is not None else ())
                 if before is None or at > before.at:
                     if before is not None and status in (None, before.status):
                         # A later request about a thing whose status is known here.
@@ -208,6 +214,8 @@ class KeptContexts:
                     is_of_several = self._add_others(found, before)
                     self._kept.put(identifier, found)
                 else:
+                    if status is not None and at == before.at and since > before.since:
+                        before.status, before.since = status, since
                     is_of_several = self._add_others(before, found)
             waiting = self._taken_waiting(identifier) if kept is not None else []
         if is_of_several and told and kept is not None and self.store is not None:

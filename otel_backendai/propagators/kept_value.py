@@ -16,7 +16,7 @@ from opentelemetry.context import Context
 from opentelemetry.trace import get_current_span
 
 from otel_backendai import request_id
-from otel_backendai.names import BAGGAGE, KEPT_OTHERS, KEPT_STATUS, KEPT_TIME, REQUEST_ID, TRACEPARENT
+from otel_backendai.names import BAGGAGE, KEPT_OTHERS, KEPT_SINCE, KEPT_STATUS, KEPT_TIME, REQUEST_ID, TRACEPARENT
 from otel_backendai.propagators import w3c
 
 # A trace state has 512 characters at the most that must be carried, a request ID 128.
@@ -28,15 +28,21 @@ _CLOCK_SKEW = 300.0
 
 
 def render_kept_value(
-    context: Context, at: float, status: str | None = None, others: Sequence[Context] = ()
+    context: Context,
+    at: float,
+    status: str | None = None,
+    others: Sequence[Context] = (),
+    *,
+    since: float | None = None,
 ) -> str | None:
     """Return the text to keep; ``None`` when ``context`` has no request ID and no trace.
 
     Args:
         context: That of the request.
         at: When the request was made, seconds since the epoch.
-        status: Of a session, what it is in since then.
+        status: Of a session, what it is in.
         others: Those of other requests that have made the same; the first few are kept, none where there is no room.
+        since: When the session came to that status, seconds since the epoch, unless that was with the request.
     """
     carried = {name: value for name, value in w3c.carried_from(context).items() if name != BAGGAGE}
     if not carried:
@@ -44,6 +50,8 @@ def render_kept_value(
     own: dict[str, object] = {KEPT_TIME: round(at, 6)}
     if status is not None:
         own[KEPT_STATUS] = status
+        if since is not None:
+            own[KEPT_SINCE] = round(since, 6)
     if others:
         short = (REQUEST_ID, TRACEPARENT)
         own[KEPT_OTHERS] = [
@@ -53,7 +61,7 @@ def render_kept_value(
     text = json.dumps({**carried, **own}, separators=(",", ":"))
     if len(text) <= MAX_VALUE_LENGTH:
         return text
-    return render_kept_value(context, at, status) if others else None
+    return render_kept_value(context, at, status, since=since) if others else None
 
 
 def parse_kept_value(value: object) -> tuple[Context, float] | None:
@@ -63,13 +71,9 @@ def parse_kept_value(value: object) -> tuple[Context, float] | None:
         value: Text or bytes; anyone who may write to Redis may have written it.
     """
     carrier = _parse(value)
-    at = carrier.get(KEPT_TIME)
-    # Compared before anything is made of it: an integer may have hundreds of digits. What is later than now would be a
-    # span that ends before it begins.
-    if not isinstance(at, int | float) or isinstance(at, bool) or not 0 <= at <= time.time() + _CLOCK_SKEW:
-        return None
-    context = _context_of(carrier)
-    return None if context is None else (context, float(at))
+    at = _time_of(carrier.get(KEPT_TIME))
+    context = None if at is None else _context_of(carrier)
+    return None if at is None or context is None else (context, at)
 
 
 def parse_kept_others(value: object) -> tuple[Context, ...]:
@@ -81,11 +85,23 @@ def parse_kept_others(value: object) -> tuple[Context, ...]:
     return tuple(context for context in found if context is not None)
 
 
-def parse_kept_status(value: object) -> str | None:
-    """Return the status that :func:`render_kept_value` was given; ``None`` when there is none that is well-formed."""
-    status = _parse(value).get(KEPT_STATUS)
+def parse_kept_status(value: object) -> tuple[str, float] | None:
+    """Return the status that :func:`render_kept_value` was given, and since when a session is in it.
+
+    ``None`` when there is none that is well-formed.
+    """
+    carrier = _parse(value)
+    status, since = carrier.get(KEPT_STATUS), _time_of(carrier.get(KEPT_SINCE, carrier.get(KEPT_TIME)))
     is_well_formed = isinstance(status, str) and status.isascii() and status.isidentifier() and len(status) <= 32
-    return str(status) if is_well_formed else None
+    return (str(status), since) if is_well_formed and since is not None else None
+
+
+def _time_of(value: object) -> float | None:
+    # Compared before anything is made of it: an integer may have hundreds of digits. What is later than now would be a
+    # span that ends before it begins.
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= time.time() + _CLOCK_SKEW:
+        return None
+    return float(value)
 
 
 def _context_of(carrier: Mapping[object, object]) -> Context | None:

@@ -5,7 +5,8 @@
 
 Every release tells all managers by an event when a session's status changes: 23.09 and 24.03 by one event for each
 status, later ones by ``scheduling`` events which name it. Who sends it ends the span of the status before, at the time
-of the change; who receives it knows since when the session is in its status, and may be the one who ends it.
+of the change; who receives it knows since when the session is in its status, and may be the one who ends it. What no
+event tells all of them, who changes it tells them itself.
 """
 
 import functools
@@ -44,6 +45,8 @@ STATUS_BY_EVENT = {
     "session_terminated": "TERMINATED",
 }
 _TRANSITION_EVENT = "scheduling"
+# In 23.09 and 24.03 one of the managers gets it, to call the user's hook.
+_OF_ONE_MANAGER = "session_preparing"
 
 PENDING = "PENDING"
 TERMINATING = "TERMINATING"
@@ -83,10 +86,13 @@ def sent(name: str, event: Any) -> None:
     with _NOTE:
         status = _status(name, event)
         if status is not None:
-            changed(getattr(event, "session_id", None), status, getattr(event, "reason", None))
+            reason = getattr(event, "reason", None)
+            changed(getattr(event, "session_id", None), status, reason, is_heard=name != _OF_ONE_MANAGER)
 
 
-def changed(session: object, status: str, reason: object = None, *, is_asked: bool = True) -> None:
+def changed(
+    session: object, status: str, reason: object = None, *, is_asked: bool = True, is_heard: bool = False
+) -> None:
     """Note that this process has changed a session's status, in the context that it did so in.
 
     Args:
@@ -94,6 +100,7 @@ def changed(session: object, status: str, reason: object = None, *, is_asked: bo
         status: The status that it is in now.
         reason: What the release says about it, a text if anything.
         is_asked: Whether the request in whose context that was may have asked for it; if not, it takes nothing over.
+        is_heard: Whether an event tells all managers.
     """
     with _NOTE:
         text = entity_text(session)
@@ -104,7 +111,7 @@ def changed(session: object, status: str, reason: object = None, *, is_asked: bo
         if adopted is not None and status not in _ASKED_FOR:
             _adopt(text, status, adopted)
         # The time that a later request puts an end to is not that request's.
-        _change(text, status, time.time(), reason, ends=True)
+        _change(text, status, reason, ends=True, tells=not is_heard)
         if adopted is not None and status in _ASKED_FOR:
             _adopt(text, status, adopted)
 
@@ -115,7 +122,7 @@ def arrived(name: str, event: Any) -> None:
         status = _status(name, event)
         session = entity_text(getattr(event, "session_id", None))
         if status is not None and session is not None and HOP.active:
-            _change(session, status, time.time(), None, ends=False)
+            _change(session, status, None, ends=False, tells=False)
 
 
 def created(session: object) -> None:
@@ -142,15 +149,17 @@ def _adopt(session: str, status: str, current: str | None) -> None:
         deferred.remember(session, status if kept is None else None)
 
 
-def _change(session: str, status: str, at: float, reason: object, *, ends: bool) -> None:
-    deferred.sessions.when_found(session, partial(_changed, session, status, at, reason, ends))
+def _change(session: str, status: str, reason: object, *, ends: bool, tells: bool) -> None:
+    deferred.sessions.when_found(session, partial(_changed, session, status, time.time(), reason, ends, tells))
 
 
-def _changed(session: str, status: str, at: float, reason: object, ends: bool, kept: Kept) -> None:
+def _changed(session: str, status: str, at: float, reason: object, ends: bool, tells: bool, kept: Kept) -> None:
     before, since = kept.status, kept.since
     if before == status or at < since:
         return
     kept.status, kept.since = status, at
+    if tells:
+        deferred.sessions.tell_status(session, kept)
     if not ends:
         return
     if before is None and status in _ON_THE_WAY and at - kept.at <= deferred.MAX_AGE_OF_CHILD:

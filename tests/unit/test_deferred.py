@@ -5,6 +5,7 @@
 
 import time
 import uuid
+from types import SimpleNamespace
 
 import fakeredis
 import pytest
@@ -20,7 +21,13 @@ from otel_backendai.hops.context_store import ContextStore, Found
 from otel_backendai.hops.event_spans import producer_scope
 from otel_backendai.hops.kept_contexts import KeptContexts
 from otel_backendai.hops.span_scope import SpanScope
-from otel_backendai.names import ATTRIBUTE_REQUEST_ID, ATTRIBUTE_SESSION_ID, SESSION_KEY_PREFIX
+from otel_backendai.names import (
+    ATTRIBUTE_REQUEST_ID,
+    ATTRIBUTE_SESSION_ID,
+    ATTRIBUTE_SESSION_STATUS,
+    SESSION_CHANNEL,
+    SESSION_KEY_PREFIX,
+)
 from otel_backendai.propagators.kept_value import render_kept_value
 from otel_backendai.releases import session_statuses
 from tests.conftest import Telemetry
@@ -172,6 +179,44 @@ def test_the_later_request_is_heard_of(telemetry: Telemetry) -> None:
         assert kept is not None
         assert request_id.read(kept.context) == "destroy"
         assert kept.status == "TERMINATING"
+
+
+def test_a_status_that_one_process_alone_has_seen(telemetry: Telemetry, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What no event tells all managers, who changed it tells them: another one then ends the right status."""
+    told: list[str] = []
+
+    class Told(ContextStore):
+        def tell(self, channel: str, text: str) -> None:
+            assert channel == SESSION_CHANNEL
+            told.append(text)
+
+    def process() -> KeptContexts:
+        known = KeptContexts(SESSION_KEY_PREFIX, 100, 60, SESSION_CHANNEL)
+        known.store = Told(lambda: fakeredis.FakeRedis(server=server))
+        return known
+
+    def changes(known: KeptContexts, name: str) -> None:
+        monkeypatch.setattr(deferred, "sessions", known)
+        with run_scope("tick", Context(), quiet=True):
+            session_statuses.sent(name, SimpleNamespace(session_id=session))
+
+    server = fakeredis.FakeServer()
+    one, other = process(), process()
+    monkeypatch.setattr(deferred, "sessions", one)
+    session = created("request-1")
+    other.hear(told[0].encode())
+    changes(one, "session_scheduled")
+    monkeypatch.setattr(deferred, "sessions", other)
+    session_statuses.arrived("session_scheduled", SimpleNamespace(session_id=session))
+    changes(one, "session_preparing")
+    assert len(told) == 2
+    # The second time it is old: nothing goes back.
+    for message in (told[1], told[0], told[1]):
+        other.hear(message.encode())
+    changes(other, "session_started")
+    statuses = [span for span in telemetry.of_kind(SpanKind.INTERNAL) if ATTRIBUTE_SESSION_STATUS in span.attributes]  # type: ignore[operator]
+    assert [span.name for span in statuses] == ["session PENDING", "session SCHEDULED", "session PREPARING"]
+    assert {span.attributes[ATTRIBUTE_REQUEST_ID] for span in statuses} == {"request-1"}  # type: ignore[index]
 
 
 def test_a_status_is_believed_while_it_is_told(telemetry: Telemetry) -> None:

@@ -96,10 +96,18 @@ def test_a_time_that_cannot_be_is_not_believed(at: object) -> None:
 
 @pytest.mark.parametrize(
     ("status", "expected"),
-    [("PENDING", "PENDING"), ("", None), ("A B", None), (5, None), ("X" * 33, None), ("\u00e9", None)],
+    [("PENDING", ("PENDING", 1.0)), ("", None), ("A B", None), (5, None), ("X" * 33, None), ("\u00e9", None)],
 )
-def test_a_status_is_one_word(status: object, expected: str | None) -> None:
+def test_a_status_is_one_word(status: object, expected: tuple[str, float] | None) -> None:
     """Anything else is none."""
     assert parse_kept_status(json.dumps({"request_id": "req-1", "time": 1, "session_status": status})) == expected
-    assert parse_kept_status(render_kept_value(CONTEXT, 1.0, "PENDING")) == "PENDING"
+    assert parse_kept_status(render_kept_value(CONTEXT, 1.0, "PENDING")) == ("PENDING", 1.0)
+    assert parse_kept_status(render_kept_value(CONTEXT, 1.0, "PREPARING", since=2.5)) == ("PREPARING", 2.5)
     assert parse_kept_status(render_kept_value(CONTEXT, 1.0)) is None
+
+
+@pytest.mark.parametrize("since", [-1, "1", True, None, [], float("nan"), float("inf"), 10**400, time.time() + 3600])
+def test_a_status_has_a_time_that_was(since: object) -> None:
+    """Since a time that is none, or that is still to come, a session is in no status."""
+    told = {"request_id": "req-1", "time": 1, "session_status": "PENDING", "status_since": since}
+    assert parse_kept_status(json.dumps(told)) is None
