@@ -8,9 +8,9 @@
 RELEASE_NEWEST=26.4.16
 AGENT_GROUP_KEY=scaling-group
 
-# With [otel] on, this manager answers 500 to every request (README.md): so that
-# the stack can be looked at in that state, any answer counts.
-if [ "$FAMILY" = 26.4 ] && [ -n "${REALSTACK_OTEL-}" ]; then
+# With [otel] on and without the plugin, this manager answers 500 to every request
+# (README.md): so that the stack can be looked at in that state, any answer counts.
+if [ "$FAMILY" = 26.4 ] && [ -n "${REALSTACK_OTEL-}" ] && [ -z "${LAUNCH_PREFIX_MANAGER-${LAUNCH_PREFIX-}}" ]; then
     http_ok() { curl -sS -m 2 -o /dev/null "$@"; }
 fi
 
