@@ -12,6 +12,7 @@ from tests.realstack.sessions.line_judging import (
     lines_about,
     nameless_lines,
     nameless_records,
+    shared_work,
     silent_about,
     strange_lines,
     swapped_lines,
@@ -48,6 +49,31 @@ def test_lines_of_nobody() -> None:
         "2026-11-24 03:08:08.698 WARNING ai.backend.agent.stats [7] no container for kernel kernel-1 [request_id=x]"
     )
     assert nameless_lines([timers], ONE) == []
+
+
+def test_lines_of_work_for_several() -> None:
+    """A heartbeat's clean-up of several sessions has an ID of its own, also where it is about one of them."""
+    lines = [
+        "purge kernel-1, kernel-2 [request_id=beat]",
+        "purge kernel-1 [request_id=beat]",
+        "kernel-1 alone [request_id=other]",
+        "kernel-1, kernel-2",
+        "kernel-1, kernel-2 [request_id=created-2]",
+    ]
+    made = [
+        LogLine(0, "INFO", f"drop {about}", "backend.ai-agent", attributes={LOG_REQUEST_ID: request})
+        for about, request in (
+            ("kernel-1 and kernel-2", "drop"),
+            ("kernel-2", "drop"),
+            ("kernel-2", "beat"),
+            ("kernel-2", ""),
+        )
+    ]
+    shared = shared_work(lines, made, [ONE, TWO])
+    assert shared == {"beat", "drop"}
+    assert nameless_lines(lines, ONE, shared) == [lines[2], lines[3], lines[4]]
+    assert nameless_records(made, TWO, shared) == ["drop kernel-2"]
+    assert shared_work(lines[:1], made, [ONE]) == frozenset()
 
 
 def test_records_of_nobody() -> None:

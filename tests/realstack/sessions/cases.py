@@ -21,6 +21,7 @@ from tests.realstack.sessions.line_judging import (
     lines_about,
     nameless_lines,
     nameless_records,
+    shared_work,
     silent_about,
     strange_lines,
     swapped_lines,
@@ -139,9 +140,10 @@ def shared_problems(made: Sequence[Made], seen: Observation) -> list[str]:
 
     Spans and lines of another, lines of the agent of nobody or none at all.
     """
-    nameless = some(line[:200] for one in made for line in nameless_lines(seen.lines["agent"], one))
     records = [record for record in seen.logs if component_of(record) == "agent"]
-    unnamed = some(text[:200] for one in made for text in nameless_records(records, one))
+    shared = shared_work(seen.lines["agent"], records, made)
+    nameless = some(line[:200] for one in made for line in nameless_lines(seen.lines["agent"], one, shared))
+    unnamed = some(text[:200] for one in made for text in nameless_records(records, one, shared))
     silent = some(problem for one in made for problem in silent_about(seen.lines["agent"], records, one))
     return [
         *strange_spans(seen.spans, made),

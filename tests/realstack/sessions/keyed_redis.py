@@ -13,7 +13,7 @@ import asyncio
 import threading
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from typing import Any
 
 import redis
@@ -47,7 +47,7 @@ class KeyedRedis:
 
     @property
     def client(self) -> Any:
-        """A connection that passes the proxy by. Any: redis-py 5 leaves some of its commands untyped."""
+        """A client that passes the proxy by. Any: redis-py 5 leaves some of its commands untyped."""
         return redis.Redis(port=self._hidden_port, db=DATABASE, socket_timeout=_TIMEOUT)
 
     def refuse(self) -> None:
@@ -66,15 +66,15 @@ class KeyedRedis:
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection."""
-        with suppress(OSError):
+        # Closed when the proxy ends, too, which cancels this.
+        with suppress(OSError), closing(writer):
             behind_reader, behind_writer = await asyncio.open_connection("127.0.0.1", self._hidden_port)
-            forth = asyncio.create_task(self._pass_on(reader, behind_writer, holds_back=True))
-            back = asyncio.create_task(self._pass_on(behind_reader, writer, holds_back=False))
-            await asyncio.wait({forth, back}, return_when=asyncio.FIRST_COMPLETED)
-            for task in (forth, back):
-                task.cancel()
-            behind_writer.close()
-        writer.close()
+            with closing(behind_writer):
+                forth = asyncio.create_task(self._pass_on(reader, behind_writer, holds_back=True))
+                back = asyncio.create_task(self._pass_on(behind_reader, writer, holds_back=False))
+                await asyncio.wait({forth, back}, return_when=asyncio.FIRST_COMPLETED)
+                for task in (forth, back):
+                    task.cancel()
 
     async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, holds_back: bool) -> None:
         with suppress(OSError):

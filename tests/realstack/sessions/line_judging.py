@@ -4,7 +4,7 @@
 """Which of a session's requests its log lines and records name; data in, sentences out, none when all is well."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -15,6 +15,8 @@ from tests.realstack.sessions.made import Made
 
 # A timer's run over all kernels, which names one that is not ready; the run's own request ID is the right one there.
 _OF_A_TIMER = "ai.backend.agent.stats"
+# At the end of a line.
+_REQUEST_ID = re.compile(r"\brequest_id=([^\s\]]+)")
 # How each line of a component begins.
 _TIME = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+")
 # Seconds: what was under way when the session's end was asked for, and the relay between a worker and the log.
@@ -66,9 +68,19 @@ def lines_about(lines: Sequence[str], one: Made) -> list[str]:
     return [line for line in lines if _is_about(line, one) and f" {_OF_A_TIMER} " not in line]
 
 
-def nameless_lines(lines: Sequence[str], one: Made) -> list[str]:
-    """Those lines about the session that carry no request ID of it."""
-    return [line for line in lines_about(lines, one) if not any(request in line for request in one.requests)]
+def shared_work(lines: Sequence[str], records: Sequence[LogLine], made: Sequence[Made]) -> frozenset[str]:
+    """The request IDs of work for several of the sessions at once, as a heartbeat's: by the lines that name several."""
+    named_lines = [(line, found[1]) for line in lines if (found := _REQUEST_ID.search(line))]
+    said = [*named_lines, *((record.body, named(record)) for record in records)]
+    requests = {request for one in made for request in one.requests}
+    shared = {identifier for text, identifier in said if sum(_is_about(text, one) for one in made) > 1}
+    return frozenset(identifier for identifier in shared - requests if identifier)
+
+
+def nameless_lines(lines: Sequence[str], one: Made, shared: Collection[str] = ()) -> list[str]:
+    """Those lines about the session that carry no request ID of it, nor one of ``shared`` work."""
+    allowed = [*one.requests, *shared]
+    return [line for line in lines_about(lines, one) if not any(request in line for request in allowed)]
 
 
 def records_about(records: Sequence[LogLine], one: Made) -> list[LogLine]:
@@ -76,9 +88,10 @@ def records_about(records: Sequence[LogLine], one: Made) -> list[LogLine]:
     return [record for record in records if _is_about(record.body, one) and record.logger != _OF_A_TIMER]
 
 
-def nameless_records(records: Sequence[LogLine], one: Made) -> list[str]:
-    """Log records at the receiver that are about the session and carry no request ID of it, by their text."""
-    return [record.body for record in records_about(records, one) if named(record) not in one.requests]
+def nameless_records(records: Sequence[LogLine], one: Made, shared: Collection[str] = ()) -> list[str]:
+    """Log records at the receiver that are about the session and carry no request ID of it or of ``shared`` work."""
+    allowed = {*one.requests, *shared}
+    return [record.body for record in records_about(records, one) if named(record) not in allowed]
 
 
 def _is_about(line: str, one: Made) -> bool:
