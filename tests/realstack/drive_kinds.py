@@ -81,7 +81,12 @@ async def _prepared(kind: str, api: Any, name: str) -> Create:
 
         async def from_template() -> str:
             session = await api.ComputeSession.create_from_template(
-                template, name=name, resources=_RESOURCES, **_OPTIONS
+                # 25.15 cannot do without a type, which it calls optional.
+                template,
+                name=name,
+                type_="interactive",
+                resources=_RESOURCES,
+                **_OPTIONS,
             )
             return str(session.id)
 

@@ -482,7 +482,6 @@ release_start() {
     server storage storage ai.backend.storage.server -f "$CONF/storage-proxy.toml"
     server manager mgr ai.backend.manager.server -f "$CONF/manager.toml"
     server agent ag ai.backend.agent.server -f "$CONF/agent.toml"
-    server webserver web ai.backend.web.server -f "$CONF/webserver.conf"
     wait_for 90 "app-proxy coordinator" proxy-coordinator http_ok "http://127.0.0.1:$PORT_PROXY_COORDINATOR/status"
     # the worker gives up when it cannot register at the coordinator
     server proxy-worker app-proxy-worker ai.backend.appproxy.worker.server -f "$CONF/proxy-worker.toml"
@@ -490,6 +489,8 @@ release_start() {
     wait_for 90 "storage-proxy" storage curl -sS -m 2 -o /dev/null "http://127.0.0.1:$PORT_STORAGE_MANAGER/"
     wait_for 120 "manager API" manager http_ok "http://127.0.0.1:$PORT_MANAGER/"
     say "storage-proxy and manager answer"
+    # not before: it looks for the manager every half minute, and is an error until then
+    server webserver web ai.backend.web.server -f "$CONF/webserver.conf"
     wait_for 90 "web server" webserver http_ok "http://127.0.0.1:$PORT_WEBSERVER/func/"
     wait_for 90 "agent registration" agent agent_ready
     wait_for 90 "app-proxy worker registration" proxy-worker worker_ready
