@@ -4,7 +4,6 @@
 """What the scheduler writes down of a session in each tick: told as it changes, and never a span for every tick."""
 
 import time
-import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from types import SimpleNamespace
@@ -15,27 +14,16 @@ from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanKind
 
-from otel_backendai import request_id
 from otel_backendai.hops import deferred
 from otel_backendai.hops.span_scope import SpanScope
 from otel_backendai.names import ATTRIBUTE_SESSION_REASON
 from otel_backendai.releases import scheduling_records, session_statuses, session_waits
 from tests.conftest import Telemetry
+from tests.unit.pending_session import Clock, pending
 
 # Seconds between two ticks, and those of a week.
 TICK = 60
 WEEK = 7 * 86_400
-
-
-class Clock:
-    """Seconds since the epoch, moved by hand."""
-
-    def __init__(self) -> None:
-        self.now = 1_700_000_000.0
-
-    def time(self) -> float:
-        """In the place of ``time.time``."""
-        return self.now
 
 
 @pytest.fixture
@@ -46,14 +34,6 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[Clock]:
     scheduling_records.forget()
     yield made
     scheduling_records.forget()
-
-
-def pending() -> str:
-    """The ID of a session that a request has made."""
-    session = str(uuid.uuid4())
-    with SpanScope(deferred.HOP.tracer, "POST /session", SpanKind.SERVER, request_id.bind("request-1", Context())):
-        session_statuses.created(session)
-    return session
 
 
 def write_down(clock: Clock, session: str, failure: str = "", name: str = "allocate") -> None:

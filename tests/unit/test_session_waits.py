@@ -27,17 +27,7 @@ from otel_backendai.names import (
 )
 from otel_backendai.releases import session_statuses, session_waits
 from tests.conftest import Telemetry
-
-
-class Clock:
-    """Seconds since the epoch, moved by hand."""
-
-    def __init__(self) -> None:
-        self.now = 1_700_000_000.0
-
-    def time(self) -> float:
-        """In the place of ``time.time``."""
-        return self.now
+from tests.unit.pending_session import Clock, pending
 
 
 @pytest.fixture
@@ -48,14 +38,6 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[Clock]:
     session_waits.forget()
     yield made
     session_waits.forget()
-
-
-def pending() -> str:
-    """The ID of a session that a request has made."""
-    session = str(uuid.uuid4())
-    with SpanScope(deferred.HOP.tracer, "POST /session", SpanKind.SERVER, request_id.bind("request-1", Context())):
-        session_statuses.created(session)
-    return session
 
 
 def told(telemetry: Telemetry) -> list[ReadableSpan]:
