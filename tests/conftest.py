@@ -28,7 +28,8 @@ from otel_backendai.hops import (
     rpc,
     tokens,
 )
-from otel_backendai.hops.kept_contexts import DEFAULT_LIMIT, DEFAULT_TTL, KeptContexts
+from otel_backendai.hops.kept_contexts import KeptContexts
+from otel_backendai.hops.kept_settings import DEFAULT_LIMIT, DEFAULT_TTL
 from otel_backendai.names import SESSION_CHANNEL, SESSION_KEY_PREFIX
 from otel_backendai.releases import request_context
 from otel_backendai.sdk.span_processor import equip

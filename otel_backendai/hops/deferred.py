@@ -19,7 +19,8 @@ from opentelemetry.util.types import AttributeValue
 
 from otel_backendai.guard import Guard
 from otel_backendai.hops.kept import Kept
-from otel_backendai.hops.kept_contexts import KeptContexts, configured_limit, configured_ttl
+from otel_backendai.hops.kept_contexts import KeptContexts
+from otel_backendai.hops.kept_settings import configured_limit, configured_ttl
 from otel_backendai.hops.quiet_span import is_quiet, woken
 from otel_backendai.hops.span_scope import SpanScope
 from otel_backendai.names import ATTRIBUTE_ROUTE_ID, ATTRIBUTE_SESSION_ID, SESSION_CHANNEL, SESSION_KEY_PREFIX

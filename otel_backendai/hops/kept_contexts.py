@@ -6,12 +6,9 @@
 In this process (bounded) and in the cluster's Redis (with a time-out); nothing here ever waits.
 """
 
-import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from threading import Lock
-from typing import Final
 
 from opentelemetry.context import Context
 
@@ -19,8 +16,8 @@ from otel_backendai.guard import Guard
 from otel_backendai.hops.context_listener import ContextListener
 from otel_backendai.hops.context_store import Connect, ContextStore
 from otel_backendai.hops.kept import Kept
+from otel_backendai.hops.kept_questions import Act, Questions
 from otel_backendai.hops.recent import Recent
-from otel_backendai.names import SETTING_SESSION_LIMIT, SETTING_SESSION_STORE, SETTING_SESSION_TTL
 from otel_backendai.propagators.kept_value import (
     parse_kept_others,
     parse_kept_status,
@@ -29,46 +26,8 @@ from otel_backendai.propagators.kept_value import (
 )
 from otel_backendai.request_id import is_acceptable
 
-# How many of a kind a process remembers, and how long Redis does, in seconds.
-DEFAULT_LIMIT: Final = 10_000
-DEFAULT_TTL: Final = 86_400
-
-# A context that nobody kept is asked for once more after this time, in seconds: the writer may have been behind us.
-_ASK_AGAIN: Final = 5.0
-_MAX_WAITING: Final = 16
-
 _EXPECT = Guard("kept contexts: expect")
 _ANSWER = Guard("kept contexts: answer of the store")
-
-
-@dataclass(slots=True)
-class _Asked:
-    """A thing that the store was asked about, and who waits for the answer."""
-
-    at: float
-    times: int = 1
-    is_open: bool = False
-    waiting: list[Callable[[Kept], None]] = field(default_factory=list)
-
-
-def _number(setting: str, default: int) -> int:
-    text = os.environ.get(setting, "").strip()
-    return int(text) if text.isdecimal() and 0 < len(text) <= 9 else default
-
-
-def configured_limit() -> int:
-    """How many of a kind are remembered: ``OTEL_BACKENDAI_SESSION_LIMIT``."""
-    return _number(SETTING_SESSION_LIMIT, DEFAULT_LIMIT)
-
-
-def configured_ttl() -> int:
-    """Seconds that Redis keeps them: ``OTEL_BACKENDAI_SESSION_TTL``."""
-    return _number(SETTING_SESSION_TTL, DEFAULT_TTL)
-
-
-def is_store_wanted() -> bool:
-    """Whether contexts are kept in Redis as well; not so with ``OTEL_BACKENDAI_SESSION_STORE=false``."""
-    return os.environ.get(SETTING_SESSION_STORE, "").strip().lower() not in ("0", "false")
 
 
 class KeptContexts:
@@ -94,7 +53,7 @@ class KeptContexts:
         self._moment = moment
         self._lock = Lock()
         self._kept: Recent[str, Kept] = Recent(limit)
-        self._asked: Recent[str, _Asked] = Recent(limit)
+        self._questions = Questions(limit)
 
     def use_store(self, connect: Connect, store: ContextStore, *, is_wanted: Callable[[], bool], listen: bool) -> None:
         """Keep them in Redis as well.
@@ -179,7 +138,7 @@ class KeptContexts:
             self._ask(identifier)
         return kept
 
-    def when_found(self, identifier: str, act: Callable[[Kept], None]) -> None:
+    def when_found(self, identifier: str, act: Act) -> None:
         """Call ``act`` with what is kept: now, or from another thread once the store has answered."""
         kept = self.known(identifier)
         if kept is not None:
@@ -217,14 +176,13 @@ class KeptContexts:
                     if status is not None and at == before.at and since > before.since:
                         before.status, before.since = status, since
                     is_of_several = self._add_others(before, found)
-            waiting = self._taken_waiting(identifier) if kept is not None else []
         if is_of_several and told and kept is not None and self.store is not None:
             # Two that told of it at once have left the later one alone there.
             text = render_kept_value(kept.context, kept.at, kept.status, kept.others)
             if text is not None:
                 self.store.write(self._prefix + identifier, text, self._ttl)
-        for act in waiting:
-            if kept is not None:
+        if kept is not None:
+            for act in self._questions.end(identifier):
                 act(kept)
         return kept
 
@@ -234,36 +192,14 @@ class KeptContexts:
             return False
         return kept.add(other.contexts)
 
-    def _ask(self, identifier: str, act: Callable[[Kept], None] | None = None) -> None:
-        store, now = self.store, time.monotonic()
-        if store is None:
+    def _ask(self, identifier: str, act: Act | None = None) -> None:
+        store = self.store
+        if store is None or not self._questions.begin(identifier, act):
             return
-        with self._lock:
-            asked = self._asked.get(identifier)
-            is_due = asked is None
-            if asked is None:
-                asked = _Asked(now)
-                self._asked.put(identifier, asked)
-            elif asked.times == 1 and now - asked.at > _ASK_AGAIN:
-                is_due, asked.times = True, 2
-            # Only while an answer is to come: what waits for none would be kept for nothing.
-            if act is not None and (is_due or asked.is_open) and len(asked.waiting) < _MAX_WAITING:
-                asked.waiting.append(act)
-            asked.is_open = asked.is_open or is_due
-        if is_due and not store.read(self._prefix + identifier, lambda value: self._answer(identifier, value)):
-            with self._lock:
-                # Not asked: the next one may, and nobody waits for an answer.
-                self._asked.forget(identifier)
+        if not store.read(self._prefix + identifier, lambda value: self._answer(identifier, value)):
+            self._questions.forget(identifier)
 
     def _answer(self, identifier: str, value: object) -> None:
         with _ANSWER:
             if self.learn(identifier, value) is None:
-                with self._lock:
-                    self._taken_waiting(identifier)
-
-    def _taken_waiting(self, identifier: str) -> list[Callable[[Kept], None]]:
-        asked = self._asked.get(identifier)
-        if asked is None:
-            return []
-        asked.is_open, waiting, asked.waiting = False, asked.waiting, []
-        return waiting
+                self._questions.end(identifier)

@@ -25,7 +25,8 @@ from otel_backendai import request_id
 from otel_backendai.guard import Guard
 from otel_backendai.hops.deferred import HOP, context_of
 from otel_backendai.hops.kept import Kept
-from otel_backendai.hops.kept_contexts import KeptContexts, configured_limit, configured_ttl
+from otel_backendai.hops.kept_contexts import KeptContexts
+from otel_backendai.hops.kept_settings import configured_limit, configured_ttl
 from otel_backendai.hops.quiet_span import woken
 from otel_backendai.names import TOKEN_CHANNEL, TOKEN_KEY_PREFIX
 

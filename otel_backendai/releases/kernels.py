@@ -13,7 +13,7 @@ from typing import Any
 
 from otel_backendai.guard import Guard
 from otel_backendai.hops.deferred import HOP
-from otel_backendai.hops.kept_contexts import DEFAULT_LIMIT
+from otel_backendai.hops.kept_settings import DEFAULT_LIMIT
 from otel_backendai.hops.recent import Recent
 from otel_backendai.names import ATTRIBUTE_KERNEL_ID, ATTRIBUTE_SESSION_ID
 from otel_backendai.releases.arguments import Argument

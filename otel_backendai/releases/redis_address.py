@@ -18,7 +18,7 @@ from otel_backendai.guard import Guard
 from otel_backendai.hops import deferred, tokens
 from otel_backendai.hops.context_store import TIMEOUT, ContextStore
 from otel_backendai.hops.deferred import HOP
-from otel_backendai.hops.kept_contexts import is_store_wanted
+from otel_backendai.hops.kept_settings import is_store_wanted
 from otel_backendai.releases.arguments import Argument
 from otel_backendai.releases.tokens import TOKEN_COMPONENTS
 

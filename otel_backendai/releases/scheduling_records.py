@@ -26,7 +26,7 @@ from otel_backendai.guard import Guard
 from otel_backendai.hops import deferred
 from otel_backendai.hops.deferred import HOP
 from otel_backendai.hops.kept import Kept
-from otel_backendai.hops.kept_contexts import DEFAULT_LIMIT
+from otel_backendai.hops.kept_settings import DEFAULT_LIMIT
 from otel_backendai.hops.recent import Recent
 from otel_backendai.hops.span_scope import clean_text
 from otel_backendai.names import ATTRIBUTE_REQUEST_ID, ATTRIBUTE_SESSION_ID, ATTRIBUTE_SESSION_REASON

@@ -23,7 +23,7 @@ from otel_backendai.hops import deferred
 from otel_backendai.hops.background import function_name
 from otel_backendai.hops.deferred import HOP, session_scope
 from otel_backendai.hops.kept import Kept
-from otel_backendai.hops.kept_contexts import DEFAULT_LIMIT
+from otel_backendai.hops.kept_settings import DEFAULT_LIMIT
 from otel_backendai.hops.recent import Recent
 from otel_backendai.hops.span_scope import clean_text
 from otel_backendai.names import (

@@ -22,7 +22,7 @@ from otel_backendai.guard import Guard
 from otel_backendai.hops import deferred
 from otel_backendai.hops.background import HOP
 from otel_backendai.hops.kept import Kept
-from otel_backendai.hops.kept_contexts import is_store_wanted
+from otel_backendai.hops.kept_settings import is_store_wanted
 from otel_backendai.hops.quiet_span import woken
 from otel_backendai.names import TASK_FIELD
 from otel_backendai.propagators.kept_value import parse_kept_value, render_kept_value

@@ -20,7 +20,8 @@ from opentelemetry import propagate, trace
 
 from otel_backendai import guard, instrumentors
 from otel_backendai.hops import deferred, tokens
-from otel_backendai.hops.kept_contexts import DEFAULT_LIMIT, DEFAULT_TTL, KeptContexts
+from otel_backendai.hops.kept_contexts import KeptContexts
+from otel_backendai.hops.kept_settings import DEFAULT_LIMIT, DEFAULT_TTL
 from otel_backendai.names import SESSION_CHANNEL, SESSION_KEY_PREFIX
 from otel_backendai.releases import kernels, scheduling_records, session_waits
 from tests.conftest import Telemetry

@@ -265,21 +265,3 @@ def test_what_follows_a_restart_is_the_restarting_requests(telemetry: Telemetry)
         ("session CREATING", "create"),
         ("session RESTARTING", "restart"),
     ]
-
-
-def test_who_waits_for_no_answer_is_not_kept(telemetry: Telemetry) -> None:
-    """Once an answer has come nobody is kept waiting for another one that will not come."""
-    known = KeptContexts(SESSION_KEY_PREFIX, 100, 60)
-    known.store = ContextStore(fakeredis.FakeRedis)
-    acted: list[str] = []
-    known.when_found("a", lambda _: acted.append("first"))
-    deadline = time.monotonic() + 10
-    while known._asked.get("a").is_open:  # type: ignore[union-attr]  # asked right above
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    for _ in range(5):
-        known.when_found("a", lambda _: acted.append("later"))
-    assert known._asked.get("a").waiting == []  # type: ignore[union-attr]  # ditto
-    known.remember("a", request_id.bind("request-1", Context()))
-    known.when_found("a", lambda _: acted.append("known"))
-    assert acted == ["known"]
