@@ -27,7 +27,15 @@ from otel_backendai.names import ATTRIBUTE_REQUEST_ID
 from tests.realstack.matrix.observation import Step
 from tests.realstack.matrix.reading import observe
 from tests.realstack.sessions.coverage import covered
-from tests.realstack.stack.control import client_environment, client_telemetry, components, relaunch, start, stop
+from tests.realstack.stack.control import (
+    clear,
+    client_environment,
+    client_telemetry,
+    components,
+    relaunch,
+    start,
+    stop,
+)
 from tests.realstack.stack.settings import HERE, Stack, StackError, stack_of
 from tools.browser_page import PageError, open_page
 from tools.chromium import NoChromiumError
@@ -75,7 +83,7 @@ def main() -> int:
 
 
 def _panels(stack: Stack) -> list[Panel]:
-    stop(stack)
+    clear(stack)
     try:
         start(stack)
         relaunch(stack, [])

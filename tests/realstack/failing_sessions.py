@@ -26,7 +26,7 @@ from otel_backendai.desk.model import Span
 from tests.realstack.failing_judging import Told, problems
 from tests.realstack.failing_page import Shown, page
 from tests.realstack.sessions.driving import restart_of
-from tests.realstack.stack.control import client_environment, client_telemetry, start, stop
+from tests.realstack.stack.control import clear, client_environment, client_telemetry, start, stop
 from tests.realstack.stack.settings import HERE, Stack, StackError, stack_of
 
 CASES = ("broken", "never", "timeout", "killed")
@@ -50,6 +50,7 @@ def main() -> int:
     found: list[str] = []
     for release in arguments.releases:
         stack = stack_of(release, str(Path(arguments.dir, release)) if arguments.dir else "")
+        clear(stack)
         try:
             start(stack)
             for case in arguments.case or CASES:

@@ -19,7 +19,7 @@ from tests.realstack.deferred.report import HEADING, section, sentences, termina
 from tests.realstack.matrix.page import PAGE, write_section
 from tests.realstack.matrix.reading import observe
 from tests.realstack.sessions.outcome import Outcome, read_outcomes, write_outcomes
-from tests.realstack.stack.control import start, stop
+from tests.realstack.stack.control import clear, start, stop
 from tests.realstack.stack.settings import Stack, StackError, newest_releases, stack_of
 
 
@@ -52,7 +52,7 @@ def main() -> None:
 
 
 def _run(stack: Stack) -> list[Outcome]:
-    stop(stack)  # what a wheel before this one left running
+    clear(stack)  # also of what a wheel before this one left running
     try:
         start(stack)
         since = time.time() - 1

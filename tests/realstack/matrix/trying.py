@@ -19,7 +19,7 @@ from tests.realstack.matrix.observation import Expectation, Observation, Step
 from tests.realstack.matrix.reading import observe
 from tests.realstack.matrix.report import HOSTILE, LAST_SPANS, OWN_OTEL, PROCESSES, Column
 from tests.realstack.matrix.senders import Sender, receiving
-from tests.realstack.stack.control import components, install, resume, start, stop
+from tests.realstack.stack.control import clear, components, install, resume, start, stop
 from tests.realstack.stack.processes import has_two_processors, workers
 from tests.realstack.stack.settings import Stack
 
@@ -49,7 +49,7 @@ def try_release(stack: Stack, *, otel: bool, keep: bool) -> Column:
     Raises:
         StackError: Something does not start.
     """
-    stop(stack)  # what a wheel before this one left running
+    clear(stack)  # also of what a wheel before this one left running
     expected = read_expectation(stack.family_directory / "hops.toml")
     if otel and expected.no_otel:
         install(stack)

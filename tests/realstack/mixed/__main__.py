@@ -22,7 +22,7 @@ from tests.realstack.matrix.reading import log_lines, observe
 from tests.realstack.mixed.cases import CASES
 from tests.realstack.mixed.complaints import new_complaints
 from tests.realstack.mixed.report import HEADING, LEAD, Verdict, part
-from tests.realstack.stack.control import components, relaunch, start, stop
+from tests.realstack.stack.control import clear, components, relaunch, start, stop
 from tests.realstack.stack.settings import Stack, StackError, stack_of
 
 
@@ -52,7 +52,7 @@ def main() -> None:
 
 
 def _run(stack: Stack) -> list[Verdict]:
-    stop(stack)  # what a wheel before this one left running
+    clear(stack)  # also of what a wheel before this one left running
     try:
         start(stack)
         expected = read_expectation(stack.family_directory / "hops.toml")

@@ -28,7 +28,7 @@ from tests.realstack.pairs.figures import (
     table,
     too_slow,
 )
-from tests.realstack.stack.control import components, relaunch, start, stop
+from tests.realstack.stack.control import clear, components, relaunch, start, stop
 from tests.realstack.stack.settings import Stack, StackError, stack_of
 
 # Parts of the scenario (its STEPS) that need no session; a release without one of them goes on with the others.
@@ -75,7 +75,7 @@ def main() -> None:
 
 
 def _measure(stack: Stack, number: int) -> Pairs:
-    stop(stack)  # what a wheel before this one left running
+    clear(stack)  # also of what a wheel before this one left running
     pairs = Pairs(stack.release)
     try:
         start(stack)

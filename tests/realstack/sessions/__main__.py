@@ -18,7 +18,7 @@ from tests.realstack.sessions import cases, idle_case, kinds_case, restarted_cas
 from tests.realstack.sessions.cases import Case
 from tests.realstack.sessions.outcome import TITLES, Outcome, merged, read_outcomes, write_outcomes
 from tests.realstack.sessions.report import section, terminal_table
-from tests.realstack.stack.control import start, stop
+from tests.realstack.stack.control import clear, start, stop
 from tests.realstack.stack.settings import Stack, StackError, newest_releases, stack_of
 
 CASES: Mapping[str, Case] = {
@@ -60,7 +60,7 @@ def main() -> None:
 def _run(stack: Stack, only: Sequence[str], console: Console) -> list[Outcome]:
     """Every case that does not come to its end is red, and the others are run nevertheless."""
     outcomes: list[Outcome] = []
-    stop(stack)  # what a wheel before this one left running
+    clear(stack)  # also of what a wheel before this one left running
     try:
         start(stack)
         for name in (name for name in CASES if name in only):

@@ -92,6 +92,14 @@ def stop(stack: Stack, *names: str) -> None:
     _script("down.sh", *names, stack=stack, more={}, timeout=_STOP_TIMEOUT)
 
 
+def clear(stack: Stack) -> None:
+    """Stop everything, and take away what the stack has made: databases, folders, log files; nothing if it never ran.
+
+    The installed release stays. What an earlier run did not end, a model service say, would go on in a later one.
+    """
+    _script("down.sh", "--wipe", stack=stack, more={}, timeout=_STOP_TIMEOUT)
+
+
 def _environment(stack: Stack) -> dict[str, str]:
     return telemetry(stack) | {
         "REALSTACK_REQUIREMENTS": str(plugin_requirements(stack)),

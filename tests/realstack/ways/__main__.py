@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.realstack.matrix.page import PAGE, write_part
-from tests.realstack.stack.control import install, stop
+from tests.realstack.stack.control import clear, install, stop
 from tests.realstack.stack.settings import StackError, newest_releases, stack_of
 from tests.realstack.ways.report import HEADING, LEAD, Verdict, part
 from tests.realstack.ways.trying import try_way
@@ -45,7 +45,7 @@ def main() -> None:
 def _run(release: str, directory: str, names: list[str], console: Console) -> list[Verdict]:
     """A way in which the stack does not start is red, and the others are tried nevertheless."""
     stack = stack_of(release, str(Path(directory, release)) if directory else "")
-    stop(stack)  # what a wheel before this one left running
+    clear(stack)  # also of what a wheel before this one left running
     verdicts = []
     try:
         install(stack)
