@@ -41,10 +41,12 @@ from otel_backendai.names import (
 )
 from otel_backendai.patching import Hop
 from otel_backendai.redaction import redact_text
+from otel_backendai.sdk.fork_lock import ForkLock
 
 HOP = Hop("log_export")
 
 _BRIDGE = Guard("log bridge")
+_FINDING = ForkLock()
 # Longer than any that a person reads; a recursion's is megabytes.
 _MAX_STACKTRACE = 16_384
 
@@ -107,7 +109,10 @@ def _emit(record: logging.LogRecord) -> None:
         return
     if record.name.startswith("opentelemetry."):
         return
-    get_logger(record.name).emit(_translate(record))
+    # Up to the 1.39 train the provider finds a logger under a lock that a child would find taken, and wait for.
+    with _FINDING:
+        logger = get_logger(record.name)
+    logger.emit(_translate(record))
 
 
 def _translate(record: logging.LogRecord) -> Any:

@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from importlib import import_module
 from importlib.metadata import version
@@ -16,6 +17,7 @@ from typing import Any
 
 import pytest
 from opentelemetry import _logs
+from opentelemetry._logs import Logger, get_logger
 from opentelemetry.context import Context
 from opentelemetry.sdk._logs import LoggerProvider, LogRecordProcessor
 from opentelemetry.trace import SpanKind
@@ -157,6 +159,36 @@ def test_a_child_logs_while_its_parent_was_logging(exported: Collected) -> None:
         for writer in writers:
             writer.join(10)
     assert hung == 0
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_child_logs_while_its_parent_was_finding_a_logger(
+    exported: Collected, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A lock under which the SDK finds a logger (up to its 1.39 train) is not taken in the child for ever."""
+    lock, entered, find = threading.Lock(), threading.Event(), get_logger
+
+    def slow(name: str) -> Logger:
+        with lock:
+            entered.set()
+            time.sleep(0.2)
+            return find(name)
+
+    monkeypatch.setattr(log_bridge, "get_logger", slow)
+    writer = threading.Thread(target=logging.getLogger("application").warning, args=("here",))
+    writer.start()
+    assert entered.wait(5)
+    child = os.fork()
+    if not child:
+        signal.alarm(5)
+        try:
+            log_bridge._emit(logging.LogRecord("child", logging.WARNING, __file__, 1, "here", (), None))
+        finally:
+            os._exit(0)
+    hung = os.WIFSIGNALED(os.waitpid(child, 0)[1])
+    writer.join(10)
+    assert not hung
+    assert len(exported.records) == 1
 
 
 def test_nothing_is_imported_for_a_record(exported: Collected, monkeypatch: pytest.MonkeyPatch) -> None:
