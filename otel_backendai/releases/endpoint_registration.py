@@ -5,10 +5,12 @@
 
 A timer registers an endpoint at the coordinator, and takes it off again when it was deleted; so what the timer's run
 makes would be noise. What it does for exactly one endpoint is part of the request that changed that endpoint last. The
-bulk calls of 26.4 and later may be about several: such a call is nobody's, and linked to each of the requests.
+bulk calls of 26.4 and later may be about several: such a call is nobody's, and linked to each of the requests. A call
+that fails is made again by every run of the timer: of those fewer and fewer are followed.
 """
 
 import functools
+import time
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
@@ -24,6 +26,7 @@ from otel_backendai.hops.deferred import HOP
 from otel_backendai.hops.span_scope import SpanScope
 from otel_backendai.names import ATTRIBUTE_ENDPOINT_ID, CODE_FUNCTION_NAME
 from otel_backendai.releases.arguments import Argument
+from otel_backendai.releases.dwindling import Dwindling
 from otel_backendai.releases.entities import entity_text
 
 Coroutine = Callable[..., Awaitable[Any]]
@@ -33,6 +36,13 @@ _ROUTES = "ai.backend.manager.sokovan.deployment.route.executor"
 _REGISTRY = "ai.backend.manager.registry"
 
 _SCOPE = Guard("endpoint registration: scope")
+
+_calls_followed = Dwindling()
+
+
+def forget() -> None:
+    """Follow everything anew."""
+    _calls_followed.clear()
 
 
 def _calls(
@@ -70,9 +80,11 @@ def _calls(
 
 def _scope(name: str, endpoints: list[str], attributes: dict[str, str]) -> SpanScope | None:
     # All of them: one that is not known here is asked for.
-    found = [kept for kept in map(deferred.sessions.find, endpoints) if kept is not None]
-    if not found:
+    known = {endpoint: kept for endpoint in endpoints if (kept := deferred.sessions.find(endpoint)) is not None}
+    now = time.time()
+    if not [True for endpoint, kept in known.items() if _calls_followed.is_due(f"{name} {endpoint}", kept.at, now)]:
         return None
+    found = list(known.values())
     if len(endpoints) == 1:
         context, links = deferred.context_of(found[0])
         more: dict[str, AttributeValue] = {ATTRIBUTE_ENDPOINT_ID: endpoints[0], **attributes}

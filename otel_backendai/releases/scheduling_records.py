@@ -6,13 +6,12 @@
 Its recorders keep phases and steps with their times, results and reasons ("no resources"). A session is looked at by
 several of them in every tick: what was said of it before makes no spans again, nor does what is said while it runs.
 Reasons may hold figures, which change with every tick: of those there are so many in one status, and then fewer and
-fewer, as of ``session_waits``.
+fewer.
 """
 
 import functools
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -30,25 +29,14 @@ from otel_backendai.hops.kept_settings import DEFAULT_LIMIT
 from otel_backendai.hops.recent import Recent
 from otel_backendai.hops.span_scope import clean_text
 from otel_backendai.names import ATTRIBUTE_REQUEST_ID, ATTRIBUTE_SESSION_ID, ATTRIBUTE_SESSION_REASON
-from otel_backendai.releases.session_waits import AGAIN, LIMIT
+from otel_backendai.releases.dwindling import Dwindling
 
 _RECORD = Guard("scheduling records")
 
 # What was said of which session; some ten things are said of one on its way.
 _told: Recent[tuple[object, ...], bool] = Recent(10 * DEFAULT_LIMIT)
+_failures = Dwindling()
 _RUNNING = "RUNNING"
-
-
-@dataclass(frozen=True, slots=True)
-class _Failures:
-    """How many failures were told of a session in the stay that began at ``since``, the last at ``until``; seconds."""
-
-    since: float
-    until: float
-    told: int = 0
-
-
-_failures: Recent[str, _Failures] = Recent(DEFAULT_LIMIT)
 
 
 @HOP.wraps("ai.backend.manager.sokovan.recorder.pool", "RecordPool.__init__")
@@ -101,23 +89,15 @@ def _failed(part: Any) -> bool:
 
 def _tell_found(session: str, record: Any, said: tuple[object, ...], is_failure: bool, now: float, kept: Kept) -> None:
     # What waits for the store's answer was perhaps said more than once.
-    if kept.status == _RUNNING or _told.get(said) or (is_failure and not _is_due(session, now, kept)):
+    if (
+        kept.status == _RUNNING
+        or _told.get(said)
+        or (is_failure and not _failures.is_due(session, kept.since or kept.at, now))
+    ):
         return
     # Not before: what is not told must not push out what was.
     _told.put(said, True)
     _spans(session, record, kept)
-
-
-def _is_due(session: str, now: float, kept: Kept) -> bool:
-    """Whether one more failure is told: up to the limit, then when the session has waited twice as long."""
-    since = kept.since or kept.at
-    failures = _failures.get(session)
-    if failures is None or failures.since != since:
-        failures = _Failures(since, since)
-    if failures.told >= LIMIT and now - failures.until < max(AGAIN, failures.until - since):
-        return False
-    _failures.put(session, _Failures(since, now, failures.told + 1))
-    return True
 
 
 def _spans(session: str, record: Any, kept: Kept) -> None:

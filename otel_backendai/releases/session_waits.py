@@ -34,16 +34,13 @@ from otel_backendai.names import (
     CODE_FUNCTION_NAME,
 )
 from otel_backendai.releases.arguments import Argument
+from otel_backendai.releases.dwindling import AGAIN, LIMIT
 from otel_backendai.releases.entities import entity_text
 from otel_backendai.releases.session_statuses import PENDING
 
 Coroutine = Callable[..., Awaitable[Any]]
 
 NAME: Final = "session waits"
-# An unchanged reason is told again when the session has waited twice as long as then, and this much longer; seconds.
-AGAIN: Final = 60.0
-# Different reasons of one session in one stay: they may hold figures, which change with every tick.
-LIMIT: Final = 32
 
 _HANDLER = "ai.backend.manager.sokovan.scheduler.handlers.lifecycle.schedule_sessions"
 _REPOSITORY = "ai.backend.manager.repositories.scheduler.repository"
@@ -93,7 +90,7 @@ def _waits(session: str, reason: str, now: float, kept: Kept) -> None:
     told = _told.get(session)
     if told is None or told.since != since:
         told = _Told(since, since)
-    # Not their texts, which may be long, of ten thousand sessions.
+    # Not their texts, which may be long, of ten thousand sessions; and they may hold figures, which change every tick.
     reasons = told.reasons | {hash(reason)}
     is_new = len(told.reasons) < len(reasons) <= LIMIT
     if now < told.until or not (is_new or now - told.until >= max(AGAIN, told.until - since)):

@@ -23,7 +23,7 @@ from otel_backendai.hops import deferred, tokens
 from otel_backendai.hops.kept_contexts import KeptContexts
 from otel_backendai.hops.kept_settings import DEFAULT_LIMIT, DEFAULT_TTL
 from otel_backendai.names import SESSION_CHANNEL, SESSION_KEY_PREFIX
-from otel_backendai.releases import kernels, scheduling_records, session_waits
+from otel_backendai.releases import endpoint_registration, kernels, scheduling_records, session_waits
 from tests.conftest import Telemetry
 from tests.releases.bus import Bus, open_bus
 
@@ -85,6 +85,7 @@ def recorded(_provider: Telemetry, monkeypatch: pytest.MonkeyPatch) -> Iterator[
     )
     monkeypatch.setattr(tokens, "tokens", tokens.token_table())
     scheduling_records.forget()
+    endpoint_registration.forget()
     kernels.forget()
     session_waits.forget()
     _provider.exporter.clear()

@@ -17,7 +17,8 @@ from opentelemetry.trace import SpanKind
 from otel_backendai.hops import deferred
 from otel_backendai.hops.span_scope import SpanScope
 from otel_backendai.names import ATTRIBUTE_SESSION_REASON
-from otel_backendai.releases import scheduling_records, session_statuses, session_waits
+from otel_backendai.releases import scheduling_records, session_statuses
+from otel_backendai.releases.dwindling import LIMIT
 from tests.conftest import Telemetry
 from tests.unit.pending_session import Clock, pending
 
@@ -59,8 +60,8 @@ def test_a_week_of_changing_figures_is_bounded(telemetry: Telemetry, clock: Cloc
         clock.now += TICK
         write_down(clock, session, f"{number} cores are free")
     spans = told(telemetry)
-    assert session_waits.LIMIT < len(spans) < session_waits.LIMIT + 16
-    assert (spans[-1].attributes or {})[ATTRIBUTE_SESSION_REASON] != f"{session_waits.LIMIT - 1} cores are free"
+    assert LIMIT < len(spans) < LIMIT + 16
+    assert (spans[-1].attributes or {})[ATTRIBUTE_SESSION_REASON] != f"{LIMIT - 1} cores are free"
 
 
 def test_the_same_again_is_told_once(telemetry: Telemetry, clock: Clock) -> None:

@@ -26,6 +26,7 @@ from otel_backendai.names import (
     ATTRIBUTE_SESSION_STATUS,
 )
 from otel_backendai.releases import session_statuses, session_waits
+from otel_backendai.releases.dwindling import LIMIT
 from tests.conftest import Telemetry
 from tests.unit.pending_session import Clock, pending
 
@@ -93,8 +94,8 @@ def test_reasons_that_change_for_ever_are_bounded(telemetry: Telemetry, clock: C
         clock.now += 1
         session_waits.waits(session, f"{number} are before it")
     spans = told(telemetry)
-    assert session_waits.LIMIT < len(spans) < session_waits.LIMIT + 6
-    assert (spans[-1].attributes or {})[ATTRIBUTE_SESSION_REASON] != f"{session_waits.LIMIT - 1} are before it"
+    assert LIMIT < len(spans) < LIMIT + 6
+    assert (spans[-1].attributes or {})[ATTRIBUTE_SESSION_REASON] != f"{LIMIT - 1} are before it"
 
 
 def test_each_stay_is_told_anew(telemetry: Telemetry, clock: Clock) -> None:
