@@ -130,6 +130,12 @@ def test_fitted_text_keeps_its_ellipsis() -> None:
     assert fit("long", 0) == ""
 
 
+@pytest.mark.parametrize("text", ["\u2764\ufe0f", "e\u20dd", "\u0e01\u0e34", "\u0915\u0941"])
+def test_marks_take_no_cell(text: str) -> None:
+    """A letter with a mark on it is as wide as the letter, whether or not the mark has a combining class."""
+    assert width(text) == 1
+
+
 @given(st.text(st.characters(codec="utf-8"), max_size=30))
 def test_no_text_reaches_the_terminal_raw(text: str) -> None:
     """Names, log lines, messages and components hold no control characters when they are printed."""
