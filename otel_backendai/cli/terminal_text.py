@@ -36,6 +36,7 @@ def fit(text: str, cells: int) -> str:
 
 
 def _char_width(char: str) -> int:
-    if unicodedata.combining(char):
+    # Marks without a combining class, too: the variation selectors of emoji, the vowels of Thai and Hindi.
+    if unicodedata.category(char) in ("Mn", "Me"):
         return 0
     return 2 if unicodedata.east_asian_width(char) in "WF" else 1

@@ -14,6 +14,7 @@ from otel_backendai.desk.jaeger_params import ParameterError, parse_duration_ns
 from otel_backendai.request_id import is_acceptable
 
 _HIGHEST_LIMIT = 1_000
+_EXAMPLE = "http://127.0.0.1:16686"
 
 
 @click.command("trace")
@@ -41,7 +42,7 @@ def trace(
     options = TraceOptions(
         identifier=identifier,
         source=source,
-        endpoint=None if endpoint is None else base_url("--endpoint", endpoint, "http://127.0.0.1:16686"),
+        endpoint=None if endpoint is None else _endpoint(endpoint),
         since_ns=_since_ns(since),
         since_text=since,
         limit=_limit(limit),
@@ -52,6 +53,14 @@ def trace(
         sys.exit(run_trace(options))
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def _endpoint(text: str) -> str:
+    url = base_url("--endpoint", text, _EXAMPLE)
+    # The address of Jaeger's page, as it is in a browser: paths of the API would end up in its query.
+    if "?" in url or "#" in url:
+        raise UsageError(f"--endpoint must be a URL like {_EXAMPLE}, without ? and #")
+    return url
 
 
 def _since_ns(text: str) -> int:

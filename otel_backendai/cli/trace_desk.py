@@ -51,6 +51,10 @@ class DeskSource:
             return None
         if status != 200:
             raise self._client.refused(path, status, None)
+        with reading(self.endpoint, "the desk"):
+            if body is None:
+                # Half an answer must not pass for "nothing is known of it".
+                raise TypeError("no JSON")
         return body
 
     def _answer(self, found_as: str, view: Any, question: Question, services: list[str]) -> Answer:

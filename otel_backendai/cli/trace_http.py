@@ -4,6 +4,7 @@
 """Asking a source over HTTP: no proxies, no redirects, no telemetry about the question, one sentence per failure."""
 
 import json
+import math
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
@@ -79,6 +80,12 @@ async def http_session() -> AsyncIterator[aiohttp.ClientSession]:
 def _parsed(body: bytes) -> Any:
     try:
         # NaN is no JSON, but a name that Python's parser knows; it must not be printed as a number.
-        return json.loads(body, parse_constant=str)
+        return json.loads(body, parse_constant=str, parse_float=_number)
     except ValueError:
         return None
+
+
+def _number(text: str) -> float | str:
+    # 1e999 is JSON, and infinite here, which no JSON can say again.
+    number = float(text)
+    return number if math.isfinite(number) else text

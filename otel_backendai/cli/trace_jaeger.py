@@ -7,9 +7,11 @@ import asyncio
 import json
 import re
 import time
+from dataclasses import replace
 from typing import Any
 
 from otel_backendai.cli.trace_http import JSONClient
+from otel_backendai.cli.trace_identifiers import entity_spellings
 from otel_backendai.cli.trace_reading import read_jaeger_trace, reading
 from otel_backendai.cli.trace_source import JAEGER, Answer, Question, latest
 from otel_backendai.desk.model import Span
@@ -56,10 +58,12 @@ class JaegerSource:
 
     async def find_by_attributes(self, question: Question, services: list[str]) -> Answer:
         """The traces in which the identifier is that of a session, a kernel or a vfolder. Raises ``SourceError``."""
-        for found_as, attribute in _OTHER_ATTRIBUTES.items():
-            traces = await self._search(attribute, question, services)
-            if traces:
-                return _answer(found_as, traces, question, services)
+        for spelling in entity_spellings(question.identifier):
+            spelled = replace(question, identifier=spelling)
+            for found_as, attribute in _OTHER_ATTRIBUTES.items():
+                traces = await self._search(attribute, spelled, services)
+                if traces:
+                    return _answer(found_as, traces, question, services)
         return Answer("", (), (), services)
 
     async def services(self) -> list[str]:

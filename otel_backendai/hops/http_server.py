@@ -45,7 +45,7 @@ _TOKEN = Guard("http server: token")
 _FINISH = Guard("http server: finish")
 _HEADER = Guard("http server: response header")
 
-EntitiesOf = Callable[[Mapping[str, str]], Mapping[str, str]]
+EntitiesOf = Callable[[str, Mapping[str, str]], Mapping[str, str]]
 # Span attributes by the variables of a route: what they mean, the releases know, and set this.
 entities_of: EntitiesOf | None = None
 # The token that a request brings, if it does: where that stands, the releases know, and set this.
@@ -235,7 +235,7 @@ def _finish(span: Span, request: Any, status: int | None) -> None:
         method = request.method if request.method in KNOWN_METHODS else "HTTP"
         span.update_name(f"{method} {route}")
         if match_info and entities_of is not None:
-            span.set_attributes(entities_of(match_info))
+            span.set_attributes(entities_of(route, match_info))
     if status is None:
         return
     span.set_attribute(HTTP_RESPONSE_STATUS_CODE, status)

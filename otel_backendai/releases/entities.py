@@ -7,6 +7,7 @@ An attribute is always one text, so that a search for it finds it: an ID that is
 out instead of being cut, and of several IDs none is taken. All releases from 23.09 to 26.9 use these names.
 """
 
+import re
 from collections.abc import Mapping
 from uuid import UUID
 
@@ -33,9 +34,11 @@ ATTRIBUTE_BY_NAME: Mapping[str, str] = {
 # A VFolderID, or its text (`user:OWNER/FOLDER`), in the events of 25.15 and later, and in the storage-proxy's requests.
 _VFOLDER_ID_FIELD = "vfid"
 
-# Variables of routes; `session_name` and `name` hold a name or an ID, and only an ID can be told from its look.
+# Variables of routes; `session_name`, and `name` in the routes of vfolders, hold a name or an ID, and only an ID can be
+# told from its look.
 _FOLDER_VARIABLES = ("folder_id", "folder_uuid")
 _SESSION_VARIABLE = "session_name"
+_FOLDER_ROUTE, _FOLDER_VARIABLE = re.compile(r"/folders/\{name\}(/|$)"), "name"
 
 _EVENT = Guard("entities: event")
 
@@ -60,30 +63,36 @@ def event_entities(event: object) -> dict[str, str]:
     return found
 
 
-def route_entities(variables: Mapping[str, str]) -> dict[str, str]:
+def route_entities(route: str, variables: Mapping[str, str]) -> dict[str, str]:
     """The span attributes that the variables of an HTTP route name; empty when they name nothing.
 
     Args:
-        variables: What the path of a request has in the places that the route's template names.
+        route: The route's template, as ``/folders/{name}/files``.
+        variables: What the path of a request has in the places that the template names.
     """
     found: dict[str, str] = {}
     for name, value in variables.items():
         attribute = ATTRIBUTE_BY_NAME.get(name)
         if name in _FOLDER_VARIABLES:
             attribute = ATTRIBUTE_VFOLDER_ID
-        elif name == _SESSION_VARIABLE and _is_uuid(value):
+        elif name == _SESSION_VARIABLE and _uuid(value):
             attribute = ATTRIBUTE_SESSION_ID
-        text = None if attribute is None else entity_text(value)
+        elif name == _FOLDER_VARIABLE and _uuid(value) and _FOLDER_ROUTE.match(route):
+            attribute = ATTRIBUTE_VFOLDER_ID
+        # Users write UUIDs without dashes and in capitals, too; every other span has them in one spelling.
+        text = None if attribute is None else entity_text(_uuid(value) or value)
         if attribute is not None and text is not None:
             found[attribute] = text
     return found
 
 
-def _is_uuid(value: str) -> bool:
+def _uuid(value: str) -> UUID | None:
+    # The class takes braces, dashes anywhere and `urn:`, too.
     try:
-        return str(UUID(value)) == value.lower()
+        found = UUID(value)
     except ValueError:
-        return False
+        return None
+    return found if value.lower() in (str(found), found.hex) else None
 
 
 def entity_text(value: object) -> str | None:

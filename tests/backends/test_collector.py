@@ -33,17 +33,30 @@ PLANTED = "s3cr3t"
 ACCESS_KEY = "AKIAS3CR3T7EXAMPLE00"
 WEB_TOKEN = "eyJhbGciOiJIUzI1NiJ9.eyJzM2NyM3QiOjF9.czNjcjN0"  # noqa: S105  # nobody's
 SECRETS = (PLANTED, ACCESS_KEY, WEB_TOKEN)
+# What is added to the number of a span that is to be one that failed, or that did more than ask.
+FAILED, POSTED = 1_000, 2_000
 # Query parameters that Backend.AI of some release uses, and those that the HTTP conventions list.
 PARAMETERS = [
     "token", "sToken", "auth_token", "auth-token", "session_token", "access_key", "accessKey", "secret_key",
     "api_key", "password", "signature", "X-Goog-Signature", "AWSAccessKeyId", "sig", "jwt", "credential",
+    "permit_key", "permitKey", "access-key-id", "pwd", "authorization", "token[]", "code",
 ]  # fmt: skip
 HEADERS = [
     "authorization", "proxy-authorization", "cookie", "x-backendai-token", "x_backendai_token", "x-auth-token",
     "x-backendai-storage-auth-token", "x-backendai-watcher-token", "x-backendai-sessionid", "x-api-key", "location",
-    "referer", "x-backendai-sso",
+    "referer", "x-backendai-sso", "x-forwarded-url", "x-csrftoken",
 ]  # fmt: skip
-KEYS = ["access_key", "backendai.access_key", "accessKey", "user.secret_key", "api-key", "password", "enduser.token"]
+KEYS = [
+    "access_key",
+    "backendai.access_key",
+    "accessKey",
+    "user.secret_key",
+    "api-key",
+    "password",
+    "enduser.token",
+    "permit_key",
+    "db.pwd",
+]
 TEXTS = [
     f"401 for GET https://storage/upload?token={PLANTED}&a=kept",
     f"401, url=URL('https://storage/upload?size=3&sig={PLANTED}') kept",
@@ -64,6 +77,16 @@ TEXTS = [
     f"'X-BackendAI-SSO': '{PLANTED}' kept",
     f"AIOHTTP_SESSION={PLANTED}; kept",
     f"redis://user:{PLANTED}@{PLANTED}@redis:6379 kept",
+    # Of the wsproxy and the app-proxy: what opens an app, in a URL and as a cookie.
+    f"GET http://wsproxy:5050/setup?permit_key={PLANTED}&a=kept",
+    f"permit_key={PLANTED} kept",
+    f"appproxy_permit={PLANTED}; kept",
+    f"GET /login?token[]={PLANTED}&code={PLANTED}&pwd={PLANTED}&a=kept",
+    # Quoted values hold blanks, commas and quotes.
+    f'{{"password": "a {PLANTED}, {PLANTED}", "kept": 1}}',
+    f"password='a, {PLANTED}' kept",
+    f'{{"secret": "a\\"{PLANTED} b", "kept": 1}}',
+    f"token=b'{PLANTED}' kept",
 ]
 
 
@@ -191,7 +214,7 @@ def test_urls_as_the_plugin_redacts_them(collector: Collector, jaeger: Jaeger) -
 
 
 def test_noise_is_dropped(collector: Collector, jaeger: Jaeger) -> None:
-    """Health checks, scrapes, pings and heartbeats make no span in Jaeger, whatever is like them does."""
+    """Health checks, scrapes, pings and heartbeats make no span in Jaeger; what is like them does, and what failed."""
     trace_id = "33333333333333333333333333333333"
     noise: list[tuple[str, str, str]] = [
         *(("GET", "url.path", path) for path in NOISE_PATHS),
@@ -214,14 +237,26 @@ def test_noise_is_dropped(collector: Collector, jaeger: Jaeger) -> None:
         ("publish agent_heartbeat_lost", "messaging.destination.template", "agent_heartbeat_lost"),
         ("last", "a", "b"),
     ]
+    numbered = list(enumerate(noise + rest, 1))
     made = [
         span(name, trace_id, f"{number:016x}", kind=Span.SPAN_KIND_SERVER, attributes={key: value})
-        for number, (name, key, value) in enumerate(noise + rest, 1)
+        for number, (name, key, value) in numbered
+    ]
+    failed = Status(code=Status.STATUS_CODE_ERROR)
+    made += [
+        span(name, trace_id, f"{number + FAILED:016x}", attributes={key: value}, status=failed)
+        for number, (name, key, value) in numbered
+    ]
+    methods = {"url": "http.request.method", "http": "http.method"}
+    made += [
+        span(name, trace_id, f"{number + POSTED:016x}", attributes={key: value, methods[key.partition(".")[0]]: "POST"})
+        for number, (name, key, value) in numbered
+        if name == "GET"
     ]
     post_otlp(collector.otlp_http, "traces", export({"service.name": "manager"}, *made))
+    passing = {int(one.span_id.hex(), 16) for one in made} - set(range(1, len(noise) + 1))
     # All are of one export and one batch: when the last is there, so are all that pass.
-    arrived = {int(item["spanID"], 16) for item in stored(jaeger, trace_id, len(rest))}
-    assert arrived == set(range(len(noise) + 1, len(noise) + len(rest) + 1))
+    assert {int(item["spanID"], 16) for item in stored(jaeger, trace_id, len(passing))} == passing
 
 
 def test_no_secret_in_log_records(collector: Collector, loki: Receiver) -> None:

@@ -33,7 +33,8 @@ TIMEOUT = 60
 ID = "backendai.request.id"
 TRACE_ID = "0" * 16 + "d269b633813fc60c"
 MS = 10**6
-OF_OTHER = {"backendai.vfolder.id": "folder-1", "backendai.kernel.id": "kern-1"}
+FOLDER = "4f3c2b1a-0000-4000-8000-00000000abcd"
+OF_OTHER = {"backendai.vfolder.id": FOLDER, "backendai.kernel.id": "kern-1"}
 HOSTILE = "\x1b[2J\x1b]0;owned\x07\r\n[red]x[/red]\u202e\x9b31m"
 
 both_sources = pytest.mark.parametrize("source", ["desk", "jaeger"])
@@ -154,14 +155,16 @@ async def test_tree_of_a_request(desk: Desk, source: str) -> None:
         (TRACE_ID.upper(), "trace", [TRACE_ID]),
         (TRACE_ID.lstrip("0"), "trace", [TRACE_ID]),
         ("sess-1", "session", [TRACE_ID]),
-        ("folder-1", "vfolder", ["a" * 32]),
+        (FOLDER, "vfolder", ["a" * 32]),
+        (FOLDER.replace("-", ""), "vfolder", ["a" * 32]),
+        (f"user:{FOLDER.upper()}/{FOLDER.replace('-', '').upper()}", "vfolder", ["a" * 32]),
         ("kern-1", "kernel", ["a" * 32]),
     ],
 )
 async def test_json_by_every_kind_of_id(
     desk: Desk, source: str, identifier: str, found_as: str, traces: list[str]
 ) -> None:
-    """One JSON object with the fields of the desk's model, by request, trace, session, kernel and vfolder ID."""
+    """One JSON object with the fields of the desk's model, by every kind of ID, in every spelling."""
     fill(desk)
     ended = await run(identifier, "--json", "--source", source, "--endpoint", desk.url)
     assert (ended.status, ended.errors) == (0, "")
@@ -337,6 +340,9 @@ async def test_questions_leave_no_traces(desk: Desk, source: str) -> None:
         (("req-1", "--source", "tempo"), "--source must be desk or jaeger"),
         (("req-1", "--endpoint", "ftp://127.0.0.1"), "--endpoint must be a URL like "),
         (("req-1", "--endpoint", "http://127.0.0.1:99999"), "--endpoint must be a URL like "),
+        # As a browser shows the page of Jaeger.
+        (("req-1", "--endpoint", "http://127.0.0.1:9/search?service=x"), "--endpoint must be a URL like "),
+        (("req-1", "--endpoint", "http://127.0.0.1:9/#top"), "--endpoint must be a URL like "),
         (("req-1", "--since", "yesterday"), "--since must be a time like "),
         (("req-1", "--since", "0"), "--since must be a time like "),
         (("req-1", "--since", "99999999999h"), "--since must be a time like "),
@@ -428,6 +434,51 @@ async def test_jaeger_whose_storage_is_down(serve: ServeApp) -> None:
     ended = await run("req-1", "--endpoint", url)
     assert (ended.status, ended.output) == (2, "")
     assert ended.errors == f"Error: {url} answered 500 to /api/services: no hosts\n"
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        ('{"request_id": "req-1", "traces": [{"tra', "is no source of traces"),
+        ("null", "is no source of traces"),
+        ("<html>", "is no source of traces"),
+        ("[]", "is no source of traces"),
+        ('{"traces": {}, "logs": {}}', "is no source of traces"),
+    ],
+)
+async def test_desk_that_answers_by_halves(serve: ServeApp, answer: str, told: str) -> None:
+    """What a desk has broken off, or never says, is told; it is not taken for a request that nobody knows."""
+
+    async def broken(_: web.Request) -> web.Response:
+        return web.Response(text=answer, content_type="application/json")
+
+    app = web.Application()
+    app.router.add_get("/api/requests", _answer({"requests": []}))
+    app.router.add_get("/api/services", _answer({"data": []}))
+    app.router.add_get("/api/requests/req-1", broken)
+    ended = await run("req-1", "--endpoint", await serve(app))
+    assert (ended.status, ended.output, ended.errors.count("\n")) == (2, "", 1)
+    assert told in ended.errors
+
+
+async def test_numbers_that_no_json_has(serve: ServeApp) -> None:
+    """`--json` prints JSON whatever numbers the source sends, NaN and those beyond all measure as texts."""
+    body = json.dumps({"traces": [], "logs": [_LINE]}).replace('"DEEP"', "[1e999, -1E+999, NaN, Infinity, 0.5, 1e3]")
+
+    async def answer(_: web.Request) -> web.Response:
+        return web.Response(text=body, content_type="application/json")
+
+    def refuse(constant: str) -> None:
+        raise AssertionError(f"{constant} is no JSON")
+
+    app = web.Application()
+    app.router.add_get("/api/requests", _answer({"requests": []}))
+    app.router.add_get("/api/services", _answer({"data": []}))
+    app.router.add_get("/api/requests/req-1", answer)
+    ended = await run("req-1", "--json", "--endpoint", await serve(app))
+    assert (ended.status, ended.errors) == (0, "")
+    (line,) = json.loads(ended.output, parse_constant=refuse)["logs"]
+    assert line["attributes"] == {"a": ["1e999", "-1E+999", "NaN", "Infinity", 0.5, 1000.0]}
 
 
 @pytest.mark.parametrize("more", [(), ("--follow",), ("--json",)])

@@ -15,7 +15,8 @@ from otel_backendai.releases.entities import event_entities, route_entities
 from otel_backendai.releases.rpc_entities import POSITIONS, call_entities
 
 SESSION, KERNEL = "7c9e6679-7425-40de-944b-e07fc1f90ae7", "0f8fad5b-d9cb-469f-a165-70867728950e"
-FOLDER = "12345678-1234-4678-9234-567812345678"
+FOLDER = "12345678-1234-4678-9234-56781234abcd"
+OF_FOLDER = {"backendai.vfolder.id": FOLDER}
 HOSTILE = ["", "x" * 129, "two words", "a\nb", "\ud800", b"raw", 5, 1.5, True, None, [], ["a", "b"], {"a": 1}, object()]
 
 
@@ -133,21 +134,32 @@ def test_hostile_events_name_nothing(value: object) -> None:
 
 
 @pytest.mark.parametrize(
-    ("variables", "expected"),
+    ("route", "variables", "expected"),
     [
-        ({"session_id": SESSION}, about(SESSION)),
-        ({"session_name": SESSION}, about(SESSION)),
-        ({"session_name": "my-session"}, {}),
-        ({"session_name": SESSION + "\n"}, {}),
-        ({"folder_id": FOLDER}, {"backendai.vfolder.id": FOLDER}),
-        ({"folder_uuid": FOLDER}, {"backendai.vfolder.id": FOLDER}),
-        ({"vfolder_id": FOLDER}, {"backendai.vfolder.id": FOLDER}),
-        ({"name": FOLDER, "inv_id": "1"}, {}),
-        ({"agent_id": "i-agent"}, about(agent="i-agent")),
-        ({"kernel_id": "two words"}, {}),
-        ({}, {}),
+        ("/v2/sessions/{session_id}", {"session_id": SESSION}, about(SESSION)),
+        ("/session/{session_name}", {"session_name": SESSION}, about(SESSION)),
+        ("/session/{session_name}", {"session_name": "my-session"}, {}),
+        ("/session/{session_name}", {"session_name": SESSION + "\n"}, {}),
+        ("/folders/{folder_id}/force", {"folder_id": FOLDER}, OF_FOLDER),
+        ("/folders/{folder_uuid}", {"folder_uuid": FOLDER}, OF_FOLDER),
+        ("/v2/vfolders/{vfolder_id}", {"vfolder_id": FOLDER}, OF_FOLDER),
+        ("/folders/{name}", {"name": FOLDER}, OF_FOLDER),
+        ("/folders/{name}/request-upload", {"name": FOLDER}, OF_FOLDER),
+        ("/folders/{name}/files", {"name": "data"}, {}),
+        ("/v2/resource-groups/{name}", {"name": FOLDER}, {}),
+        ("/folders/{name}s", {"name": FOLDER}, {}),
+        ("/agents/{agent_id}", {"agent_id": "i-agent"}, about(agent="i-agent")),
+        ("/kernels/{kernel_id}", {"kernel_id": "two words"}, {}),
+        ("/folders", {}, {}),
     ],
 )
-def test_a_route_names_by_its_variables(variables: dict[str, str], expected: dict[str, str]) -> None:
-    """A variable that may hold a name counts only when it looks like an ID."""
-    assert route_entities(variables) == expected
+def test_a_route_names_by_its_variables(route: str, variables: dict[str, str], expected: dict[str, str]) -> None:
+    """A variable that may hold a name counts only when it looks like an ID, and where such an ID is a vfolder's."""
+    assert route_entities(route, variables) == expected
+
+
+@pytest.mark.parametrize("spelling", [UUID(FOLDER).hex, FOLDER.upper(), UUID(FOLDER).hex.upper()])
+def test_a_uuid_has_one_spelling(spelling: str) -> None:
+    """However a path writes an ID, spans have it as all others do: one search finds them all."""
+    assert route_entities("/folders/{name}", {"name": spelling}) == OF_FOLDER
+    assert route_entities("/v2/vfolders/{vfolder_id}", {"vfolder_id": spelling}) == OF_FOLDER

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from otel_backendai.cli.arguments import UsageError
 from otel_backendai.cli.terminal_text import fit, printable, width
 from otel_backendai.cli.trace_components import components_of
+from otel_backendai.cli.trace_identifiers import entity_spellings
 from otel_backendai.cli.trace_reading import read_jaeger_trace, reading
 from otel_backendai.cli.trace_source import Answer, Question, SourceError, latest
 from otel_backendai.cli.trace_text import Axis, TraceText, error_text
@@ -23,6 +24,7 @@ from otel_backendai.desk.model import LogLine, Span, SpanEvent, SpanLink
 TRACE_ID = "0" * 16 + "d269b633813fc60c"
 START = 1_700_000_000_000_000_000
 MS = 10**6
+FOLDER, FOLDER_DIGITS = "4f3c2b1a-0000-4000-8000-00000000abcd", "4f3c2b1a00004000800000000000abcd"
 
 
 def span(span_id: str, /, parent: str = "", at: int = 0, length: int = 1, **changes: Any) -> Span:
@@ -128,6 +130,12 @@ def test_fitted_text_keeps_its_ellipsis() -> None:
     assert fit("세션을 만들었습니다", 9) == "세션을 …" + " "
     assert fit("e\u0301te\u0301 long", 4) == "e\u0301te\u0301…"
     assert fit("long", 0) == ""
+
+
+@pytest.mark.parametrize("text", ["\u2764\ufe0f", "e\u20dd", "\u0e01\u0e34", "\u0915\u0941"])
+def test_marks_take_no_cell(text: str) -> None:
+    """A letter with a mark on it is as wide as the letter, whether or not the mark has a combining class."""
+    assert width(text) == 1
 
 
 @given(st.text(st.characters(codec="utf-8"), max_size=30))
@@ -267,3 +275,22 @@ def test_components() -> None:
     assert found.not_reached == ["wsproxy"]
     assert "storage-proxy" in found.unheard
     assert not {"agent", "manager", "wsproxy"} & set(found.unheard)
+
+
+@pytest.mark.parametrize(
+    ("identifier", "spellings"),
+    [
+        (FOLDER, [FOLDER]),
+        (FOLDER.upper(), [FOLDER.upper(), FOLDER]),
+        (FOLDER_DIGITS, [FOLDER_DIGITS, FOLDER]),
+        (f"user:{FOLDER}/{FOLDER_DIGITS}", [f"user:{FOLDER}/{FOLDER_DIGITS}", FOLDER]),
+        (f"project:p/{FOLDER}", [f"project:p/{FOLDER}", FOLDER]),
+        # Not an owner: what follows a slash in a request ID is nobody's folder.
+        (f"batch/{FOLDER}", [f"batch/{FOLDER}"]),
+        ("req-1", ["req-1"]),
+        ("user:a/", ["user:a/"]),
+    ],
+)
+def test_an_id_is_searched_for_as_spans_spell_it(identifier: str, spellings: list[str]) -> None:
+    """As it was given first, then a UUID in lower case with dashes; of a vfolder's full name its ID."""
+    assert list(entity_spellings(identifier)) == spellings
