@@ -29,10 +29,11 @@ from tests.integration.otlp_receiver import Receiver
 VALIDATE_TIMEOUT = 60
 # Every planted secret holds this text, and nothing else does.
 PLANTED = "s3cr3t"
-# Secrets of a form of their own: an access key of Backend.AI, a JSON web token.
+# Secrets of a form of their own: an access key of Backend.AI, a JSON web token, a session of the web server.
 ACCESS_KEY = "AKIAS3CR3T7EXAMPLE00"
 WEB_TOKEN = "eyJhbGciOiJIUzI1NiJ9.eyJzM2NyM3QiOjF9.czNjcjN0"  # noqa: S105  # nobody's
-SECRETS = (PLANTED, ACCESS_KEY, WEB_TOKEN)
+WEB_SESSION = "0123456789abcdef0123456789abcdef"
+SECRETS = (PLANTED, ACCESS_KEY, WEB_TOKEN, WEB_SESSION)
 # What is added to the number of a span that is to be one that failed, or that did more than ask.
 FAILED, POSTED = 1_000, 2_000
 # Query parameters that Backend.AI of some release uses, and those that the HTTP conventions list.
@@ -75,6 +76,8 @@ TEXTS = [
     f"GET /v2/keypairs/{ACCESS_KEY}/ssh kept",
     f"X-BackendAI-SessionID: {PLANTED} kept",
     f"'X-BackendAI-SSO': '{PLANTED}' kept",
+    f'{{"session_id": "{WEB_SESSION}", "kept": 1}}',
+    f"GET /?session_id={WEB_SESSION}&sessionId={WEB_SESSION}&a=kept",
     f"AIOHTTP_SESSION={PLANTED}; kept",
     f"redis://user:{PLANTED}@{PLANTED}@redis:6379 kept",
     # Of the wsproxy and the app-proxy: what opens an app, in a URL and as a cookie.
@@ -114,6 +117,8 @@ HARMLESS: dict[str, Value] = {
     "code.function.name": "ai.backend.token.sign",
     "tokens": "3",
     "note": "the token is gone, the key too; a=b?c=d",
+    # By which a person finds a compute session.
+    "session": "session_id=UUID('e5100105-b10d-4958-aed8-6689b60350a5') session_id: 01a2221f-36e5",
     "count": 3,
     "ratio": 0.5,
     "flag": True,
