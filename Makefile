@@ -91,7 +91,7 @@ session-picture: $(INSTALLED)
 	@$(BIN)/python -m tools.session_picture "$(RELEASE)" docs/session.png $(if $(STACK_DIR),--dir "$(STACK_DIR)")
 
 failing-sessions: $(INSTALLED)
-	@$(BIN)/python -m tests.realstack.failing_sessions $(or $(RELEASES),26.9.6 25.15.12 23.9.10) --case broken --case never --case timeout --page docs/failing-session.md \
+	@$(BIN)/python -m tests.realstack.failing_sessions $(or $(RELEASES),26.9.6 25.15.12 23.9.10) --page docs/failing-session.md \
 		$(if $(STACK_DIR),--dir "$(STACK_DIR)")
 
 backends:

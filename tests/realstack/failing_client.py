@@ -122,7 +122,9 @@ async def _run(case: str, interlude: str) -> dict[str, object]:
         if case in _STUCK:
             await _watch(session.id, seen, _ENDED | {"RUNNING"}, _WAITED)
         elif case == "killed":
-            await _watch(session.id, seen, _ENDED | {"PREPARED", "CREATING"}, _LIMIT)
+            # Until 24.03 the agent is asked for kernels of a session that is PREPARING.
+            is_old = tuple(map(int, os.environ["REALSTACK_FAMILY"].split("."))) < (24, 9)
+            await _watch(session.id, seen, _ENDED | {"PREPARING" if is_old else "CREATING"}, _LIMIT)
         if interlude and not _has_ended(seen):
             environment = {**os.environ, "REQUEST_ID": created}
             await (await asyncio.create_subprocess_shell(interlude, env=environment)).wait()
@@ -132,7 +134,8 @@ async def _run(case: str, interlude: str) -> dict[str, object]:
             await _watch(session.id, seen, _ENDED | {"RUNNING"}, _WAITED)
         if seen and not _has_ended(seen):
             with bind_request_id() as ended:
-                await api.ComputeSession(name).destroy()
+                # 23.09 refuses to end what it believes to be PREPARING, for ever when its agent was killed.
+                await api.ComputeSession(name).destroy(forced=case == "killed")
             await _watch(session.id, seen, _ENDED, _LIMIT)
         if case == "timeout":
             await _expire_pending(0)

@@ -30,6 +30,10 @@ _WAITING = re.compile(r"still PENDING after \d+ s: \S")
 _TIMED_OUT = re.compile(r"then (CANCELLED: pending.timeout|TERMINATING: [a-z-]+ expired)", re.IGNORECASE)
 
 
+# What an agent is asked for when a session is made.
+_MAKES: Final = ("create_kernel", "create_kernels")
+
+
 @dataclass(frozen=True, slots=True)
 class Told:
     """What is known of one session.
@@ -105,6 +109,15 @@ def _timeout(told: Told) -> list[str]:
     return [] if _TIMED_OUT.search(told.text) else ["no line says that its time was out"]
 
 
+def _killed(told: Told) -> list[str]:
+    spans = [span for spans in told.traces for span in spans]
+    made = [span for span in spans if span.kind == "server" and span.name in _MAKES and component_of(span) == "agent"]
+    found = [f"the agent was not killed while it made a kernel: its {span.name} arrived" for span in made]
+    # A kernel that was about to run when its agent died may do so once that is back.
+    runs = any(span.attributes.get(ATTRIBUTE_SESSION_NEXT_STATUS) == "RUNNING" for span in spans)
+    return found if runs else found + _became(told)
+
+
 def _became(told: Told) -> list[str]:
     return [] if _ENDED.search(told.text) else ["no line says what became of the session"]
 
@@ -118,5 +131,5 @@ _JUDGES: Final[Mapping[str, Callable[[Told], list[str]]]] = {
     "broken": _broken,
     "never": _never,
     "timeout": _timeout,
-    "killed": _became,
+    "killed": _killed,
 }

@@ -89,7 +89,17 @@ def test_a_broken_creation_that_is_told_badly() -> None:
     assert problems("broken", replace(BROKEN, meanwhile="session PREPARED")) == [
         "no line says where the session was stuck"
     ]
+
+
+def test_an_agent_that_is_killed() -> None:
+    """In the middle of its work, so that its span is lost; then the session ends, or runs once the agent is back."""
     assert problems("killed", replace(BROKEN, text="")) == ["no line says what became of the session"]
+    ran = span(2, 1, status="CREATING", following="RUNNING")
+    assert problems("killed", Told([[span(1), ran]], "")) == []
+    late = replace(span(3, 2, "agent"), name="create_kernels", kind="server")
+    assert problems("killed", Told([[span(1), ran, late]], "")) == [
+        "the agent was not killed while it made a kernel: its create_kernels arrived"
+    ]
 
 
 @pytest.mark.parametrize(
