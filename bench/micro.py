@@ -24,7 +24,7 @@ from yarl import URL
 
 from bench.telemetry import CountingExporter
 from otel_backendai import request_id
-from otel_backendai.hops.http_server import extract_request_headers
+from otel_backendai.hops.http_extraction import extract_request_headers
 from otel_backendai.hops.logs import RequestIdFilter
 from otel_backendai.hops.span_scope import SpanScope
 from otel_backendai.propagators.event_metadata import extract_event, with_event_field

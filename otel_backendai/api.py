@@ -75,7 +75,8 @@ async def request_id_middleware(request: Any, handler: Callable[[Any], Awaitable
     """
     from aiohttp import web
 
-    from otel_backendai.hops.http_server import HOP, extract_request_headers
+    from otel_backendai.hops.http_extraction import extract_request_headers
+    from otel_backendai.hops.http_server import HOP
 
     if HOP.active:
         return await handler(request)

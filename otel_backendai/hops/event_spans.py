@@ -34,7 +34,8 @@ from opentelemetry.util.types import AttributeValue
 from otel_backendai import request_id
 from otel_backendai.guard import Guard
 from otel_backendai.hops import deferred, noise
-from otel_backendai.hops.span_scope import SpanScope, clean_text, with_request_id
+from otel_backendai.hops.span_errors import clean_text
+from otel_backendai.hops.span_scope import SpanScope, with_request_id
 from otel_backendai.names import EVENT_RETRY_COUNT, ORIGIN_EVENT
 from otel_backendai.patching import Hop
 from otel_backendai.propagators.event_metadata import extract_event

@@ -12,7 +12,7 @@ from opentelemetry.semconv.attributes.url_attributes import URL_PATH, URL_QUERY,
 from opentelemetry.semconv.attributes.user_agent_attributes import USER_AGENT_ORIGINAL
 from opentelemetry.util.types import AttributeValue
 
-from otel_backendai.hops.span_scope import clean_text
+from otel_backendai.hops.span_errors import clean_text
 from otel_backendai.redaction import redact_url
 
 # Method names that conventions list; all else is an unbounded set that a client chooses.

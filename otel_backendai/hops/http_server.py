@@ -11,12 +11,10 @@ sent, for streams and WebSocket upgrades too.
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
-from opentelemetry import baggage, propagate
 from opentelemetry import context as context_api
 from opentelemetry.context import Context, create_key
-from opentelemetry.propagators.textmap import Getter
 from opentelemetry.semconv.attributes.error_attributes import ERROR_TYPE
 from opentelemetry.semconv.attributes.http_attributes import (
     HTTP_REQUEST_METHOD,
@@ -29,18 +27,15 @@ from otel_backendai import request_id
 from otel_backendai.guard import Guard
 from otel_backendai.hops import noise, tokens
 from otel_backendai.hops.http_attributes import KNOWN_METHODS, OTHER_METHOD, request_attributes, route_of
-from otel_backendai.hops.peers import is_from_peer
+from otel_backendai.hops.http_extraction import extract_request_headers
 from otel_backendai.hops.quiet_span import real_span
 from otel_backendai.hops.span_scope import SpanScope, with_request_id
-from otel_backendai.names import ATTRIBUTE_REQUEST_ID, BAGGAGE, HEADER_RESPONSE_REQUEST_ID, ORIGIN_HTTP, TRACESTATE
+from otel_backendai.names import HEADER_RESPONSE_REQUEST_ID, ORIGIN_HTTP
 from otel_backendai.patching import Hop
-from otel_backendai.propagators.http_headers import HttpHeadersPropagator
-from otel_backendai.propagators.w3c import is_trace_state, well_formed_baggage
 
 HOP = Hop("http_server")
 
 _BEGIN = Guard("http server: begin")
-_EXTRACT = Guard("http server: global propagator")
 _TOKEN = Guard("http server: token")
 _FINISH = Guard("http server: finish")
 _HEADER = Guard("http server: response header")
@@ -52,34 +47,6 @@ entities_of: EntitiesOf | None = None
 token_of: tokens.TokenOf | None = None
 
 _ANSWER = create_key("otel-backendai-answer")
-
-_REQUEST_ID_HEADERS = HttpHeadersPropagator()
-
-
-class _HeadersGetter(Getter[Mapping[str, str]]):
-    """Reads aiohttp's multi-dicts, and the plain dict that stands in their place on a malformed request."""
-
-    def get(self, carrier: Mapping[str, str], key: str) -> list[str] | None:
-        getall = getattr(carrier, "getall", None)
-        if getall is not None:
-            values = cast("list[str] | None", getall(key, None))
-        else:
-            values = None if key not in carrier else [carrier[key]]
-        if not values:
-            return values
-        # The stock propagators write to the log what they cannot read: anybody's text, in up to 180 lines a request.
-        if key == BAGGAGE:
-            only = None if is_from_peer(carrier) else ATTRIBUTE_REQUEST_ID
-            return [well_formed_baggage(value, only) for value in values]
-        if key == TRACESTATE:
-            return values if is_trace_state(",".join(values)) else None
-        return values
-
-    def keys(self, carrier: Mapping[str, str]) -> list[str]:
-        return list(carrier)
-
-
-_HEADERS_GETTER = _HeadersGetter()
 
 
 class _Answer:
@@ -203,24 +170,6 @@ def _continued(context: Context, answer: _Answer, token: tokens.Token | None) ->
     if found is context:
         answer.asks = partial(tokens.link_when_found, context, token)
     return found, links
-
-
-def extract_request_headers(headers: Mapping[str, str]) -> Context:
-    """Return a fresh context with what the headers of a request bring: trace, an acceptable request ID, baggage.
-
-    Other baggage than the request ID's only from a caller that this component knows by the secret of a header: anybody
-    may call a public API, and baggage travels on to every peer.
-    """
-    context = Context()
-    with _EXTRACT:
-        # An empty composite (OTEL_PROPAGATORS=none) may return None.
-        context = propagate.extract(headers, context, _HEADERS_GETTER) or context
-        if baggage.get_all(context) and not is_from_peer(headers):
-            value = request_id.read(context)
-            context = baggage.clear(context)
-            if value is not None:
-                context = request_id.bind(value, context)
-    return _REQUEST_ID_HEADERS.extract(headers, context, _HEADERS_GETTER)
 
 
 def _finish(span: Span, request: Any, status: int | None) -> None:

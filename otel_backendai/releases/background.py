@@ -16,7 +16,8 @@ from opentelemetry.context import Context
 from otel_backendai.guard import Guard
 from otel_backendai.hops import noise
 from otel_backendai.hops.background import HOP, function_name, run_scope
-from otel_backendai.hops.span_scope import SpanScope, clean_text
+from otel_backendai.hops.span_errors import clean_text
+from otel_backendai.hops.span_scope import SpanScope
 
 # Seconds. Heartbeats, statistics and scheduler ticks of 26.9 run once a minute or more often, sweeps and reports less.
 NOISE_INTERVAL = 60.0

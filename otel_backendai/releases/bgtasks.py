@@ -18,7 +18,8 @@ from opentelemetry.trace import Link, Span, get_current_span
 
 from otel_backendai.guard import Guard
 from otel_backendai.hops.background import HOP, function_name, run_scope
-from otel_backendai.hops.span_scope import SpanScope, clean_text, record_error
+from otel_backendai.hops.span_errors import clean_text, record_error
+from otel_backendai.hops.span_scope import SpanScope
 from otel_backendai.names import ATTRIBUTE_BGTASK_ID, ATTRIBUTE_BGTASK_STATUS
 from otel_backendai.releases.task_records import context_of_record
 

@@ -24,7 +24,7 @@ from otel_backendai.guard import Guard
 from otel_backendai.hops import deferred
 from otel_backendai.hops.deferred import HOP
 from otel_backendai.hops.kept import Kept
-from otel_backendai.hops.span_scope import clean_text
+from otel_backendai.hops.span_errors import clean_text
 from otel_backendai.names import (
     ATTRIBUTE_REQUEST_ID,
     ATTRIBUTE_SESSION_ID,

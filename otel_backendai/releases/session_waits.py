@@ -25,7 +25,7 @@ from otel_backendai.hops.deferred import HOP, session_scope
 from otel_backendai.hops.kept import Kept
 from otel_backendai.hops.kept_settings import DEFAULT_LIMIT
 from otel_backendai.hops.recent import Recent
-from otel_backendai.hops.span_scope import clean_text
+from otel_backendai.hops.span_errors import clean_text
 from otel_backendai.names import (
     ATTRIBUTE_REQUEST_ID,
     ATTRIBUTE_SESSION_ID,

@@ -19,7 +19,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 from otel_backendai.api import bind_request_id, current_request_id
 from otel_backendai.hops import rpc
-from otel_backendai.hops.span_scope import MAX_ATTRIBUTE_LENGTH
+from otel_backendai.hops.span_errors import MAX_ATTRIBUTE_LENGTH
 from otel_backendai.instrumentors import RpcInstrumentor
 from tests.conftest import Telemetry
 from tests.integration.conftest import free_port

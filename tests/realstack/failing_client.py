@@ -42,6 +42,8 @@ _SWEPT = 150.0
 _WAITED = 12.0
 _MANY = 1000
 _ENDED = {"ERROR", "CANCELLED", "TERMINATED"}
+# What makes the stand-in of a container bad; slow for longer than it takes to see that it is at work, and to kill it.
+_ENVIRONMENTS = {"broken": {"STANDIN_FULL_DISK": "1"}, "killed": {"STANDIN_SLOW_DISK": "10"}}
 # They wait for nothing that will come.
 _STUCK = {"broken", "never"}
 
@@ -115,7 +117,7 @@ async def _run(case: str, interlude: str) -> dict[str, object]:
                 name=name,
                 enqueue_only=True,
                 resources={"cpu": _MANY if case in {"never", "timeout"} else 1, "mem": "256m"},
-                envs={"STANDIN_FULL_DISK": "1"} if case == "broken" else None,
+                envs=_ENVIRONMENTS.get(case),
                 group_name="default",
                 domain_name="default",
             )

@@ -25,10 +25,14 @@ _WEBSOCKET_KEY = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, section 1.
 _CLOSE_TIMEOUT = 5
 
 
-def fail_if_asked(kernel_config: Mapping[str, Any]) -> None:
-    """Raise what a full disk under the scratch directory does, if the session's environment asks for it."""
+async def be_bad_if_asked(kernel_config: Mapping[str, Any]) -> None:
+    """Be the disk under the scratch directory that the session's environment asks for: one that is full, or slow.
+
+    ``STANDIN_FULL_DISK`` is any text, ``STANDIN_SLOW_DISK`` seconds.
+    """
     if kernel_config["environ"].get("STANDIN_FULL_DISK"):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    await asyncio.sleep(float(kernel_config["environ"].get("STANDIN_SLOW_DISK", 0)))
 
 
 async def start_app(port: int = 0) -> asyncio.Server:

@@ -19,7 +19,7 @@ from opentelemetry.trace import StatusCode
 
 from otel_backendai import request_id
 from otel_backendai.api import bind_request_id
-from otel_backendai.hops.span_scope import record_error
+from otel_backendai.hops.span_errors import record_error
 from otel_backendai.redaction import redact_text, redact_url
 from otel_backendai.sdk.span_processor import RequestIdSpanProcessor, equip
 from tests.conftest import Telemetry

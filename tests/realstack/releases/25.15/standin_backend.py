@@ -23,7 +23,7 @@ from ..resources import KernelResourceSpec
 from ..types import Container, ContainerStatus
 from .agent import DummyAgent
 from .kernel import DummyFakeCodeRunner
-from .standin_app import fail_if_asked, start_app
+from .standin_app import be_bad_if_asked, start_app
 
 
 def _runner_state(self) -> dict:
@@ -63,7 +63,7 @@ class StandInAgent(DummyAgent):
         shipped_scratch = ctx.prepare_scratch
 
         async def prepare_scratch():
-            fail_if_asked(ctx.kernel_config)
+            await be_bad_if_asked(ctx.kernel_config)
             await shipped_scratch()
 
         ctx.start_container = start_container

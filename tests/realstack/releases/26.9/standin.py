@@ -22,7 +22,7 @@ from ai.backend.common.types import ContainerStatus
 
 from . import agent as dummy
 from .kernel import DummyKernel
-from .standin_app import fail_if_asked, start_app
+from .standin_app import be_bad_if_asked, start_app
 
 
 class StandInKernel(DummyKernel):
@@ -33,7 +33,7 @@ class StandInKernel(DummyKernel):
 
 class StandInContext(dummy.DummyKernelCreationContext):
     async def prepare_scratch(self):
-        fail_if_asked(self.kernel_config)
+        await be_bad_if_asked(self.kernel_config)
         await super().prepare_scratch()
 
     async def start_container(self, kernel_obj, *args, **kwargs):

@@ -22,7 +22,7 @@ from ai.backend.common.types import ContainerId, ResourceSlot, current_resource_
 
 from .compute import Cpu, Memory
 from .kernel import StandInKernel
-from .standin_app import fail_if_asked, start_app
+from .standin_app import be_bad_if_asked, start_app
 
 _DEFAULTS = {
     "cpu-cores": 8,
@@ -56,7 +56,7 @@ class StandInCreationContext(AbstractKernelCreationContext):
         return spec, self.kernel_config.get("resource_opts") or {}
 
     async def prepare_scratch(self):
-        fail_if_asked(self.kernel_config)
+        await be_bad_if_asked(self.kernel_config)
 
     async def get_intrinsic_mounts(self):
         return []
