@@ -111,9 +111,13 @@ def _timeout(told: Told) -> list[str]:
 
 def _killed(told: Told) -> list[str]:
     spans = [span for spans in told.traces for span in spans]
-    made = [span for span in spans if span.kind == "server" and span.name in _MAKES and component_of(span) == "agent"]
-    found = [f"the agent was not killed while it made a kernel: its {span.name} arrived" for span in made]
-    # A kernel that was about to run when its agent died may do so once that is back.
+    made = [span for span in spans if span.name in _MAKES and span.kind in ("client", "server")]
+    found = [
+        f"the agent was not killed while it made a kernel: {component_of(span)} {span.name} ended"
+        for span in made
+        if span.status != "error"
+    ]
+    # The release may try again once the agent is back.
     runs = any(span.attributes.get(ATTRIBUTE_SESSION_NEXT_STATUS) == "RUNNING" for span in spans)
     return found if runs else found + _became(told)
 

@@ -96,9 +96,10 @@ def test_an_agent_that_is_killed() -> None:
     assert problems("killed", replace(BROKEN, text="")) == ["no line says what became of the session"]
     ran = span(2, 1, status="CREATING", following="RUNNING")
     assert problems("killed", Told([[span(1), ran]], "")) == []
-    late = replace(span(3, 2, "agent"), name="create_kernels", kind="server")
-    assert problems("killed", Told([[span(1), ran, late]], "")) == [
-        "the agent was not killed while it made a kernel: its create_kernels arrived"
+    call = replace(span(3, 2), name="create_kernels", kind="client")
+    assert problems("killed", Told([[span(1), ran, replace(call, status="error")]], "")) == []
+    assert problems("killed", Told([[span(1), ran, call]], "")) == [
+        "the agent was not killed while it made a kernel: manager create_kernels ended"
     ]
 
 
