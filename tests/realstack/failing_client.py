@@ -42,9 +42,8 @@ _SWEPT = 150.0
 _WAITED = 12.0
 _MANY = 1000
 _ENDED = {"ERROR", "CANCELLED", "TERMINATED"}
-# What makes the stand-in of a container bad. Slow for longer than a scheduler takes to ask for it, every two seconds.
+# What makes the stand-in of a container bad; slow for longer than it takes to see that it is at work, and to kill it.
 _ENVIRONMENTS = {"broken": {"STANDIN_FULL_DISK": "1"}, "killed": {"STANDIN_SLOW_DISK": "10"}}
-_AT_WORK = 5.0
 # They wait for nothing that will come.
 _STUCK = {"broken", "never"}
 
@@ -124,11 +123,6 @@ async def _run(case: str, interlude: str) -> dict[str, object]:
             )
         if case in _STUCK:
             await _watch(session.id, seen, _ENDED | {"RUNNING"}, _WAITED)
-        elif case == "killed":
-            # Until 24.03 the agent is asked for kernels while PREPARING; 26.9 says CREATING when they are there.
-            is_old = tuple(map(int, os.environ["REALSTACK_FAMILY"].split("."))) < (24, 9)
-            await _watch(session.id, seen, _ENDED | {"PREPARING" if is_old else "PREPARED", "CREATING"}, _LIMIT)
-            await asyncio.sleep(_AT_WORK)
         if interlude and not _has_ended(seen):
             environment = {**os.environ, "REQUEST_ID": created}
             await (await asyncio.create_subprocess_shell(interlude, env=environment)).wait()

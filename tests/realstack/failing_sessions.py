@@ -100,7 +100,12 @@ def interlude(stack: Stack, case: str, output: Path) -> str:
     if case in ("broken", "never"):
         asked = shlex.join(["env", "-u", "OTEL_SERVICE_NAME", str(_TRACE), "trace", "--endpoint", stack.desk_url])
         return f'sleep {_SETTLE:.0f}; {asked} "$REQUEST_ID" >{shlex.quote(str(output))}'
-    return restart_of(stack, "agent") if case == "killed" else ""
+    if case == "killed":
+        # Not by a status: releases differ in when they say that a kernel is being made.
+        log = shlex.quote(str(stack.directory / "log" / "agent.log"))
+        at_work = f'for _ in $(seq 300); do grep -q "create_kernel(.*$REQUEST_ID" {log} && break; sleep 0.2; done'
+        return f"{at_work}; sleep {_SETTLE:.0f}; {restart_of(stack, 'agent')}"
+    return ""
 
 
 def spans_of(stack: Stack, request: str) -> list[list[Span]]:
