@@ -153,6 +153,7 @@ class DeferredInstrumentor(_HopInstrumentor):
         """See :mod:`otel_backendai.hops.deferred`, and the adapters for schedulers, tokens and Redis."""
         from otel_backendai.hops.deferred import HOP
         from otel_backendai.releases import (  # noqa: F401  # they declare their wraps
+            endpoint_changes,
             endpoint_registration,
             kernels,
             model_services,

@@ -18,8 +18,8 @@ from otel_backendai.hops import deferred
 from otel_backendai.hops.deferred import HOP
 from otel_backendai.hops.recent import Recent
 from otel_backendai.releases.arguments import Argument
+from otel_backendai.releases.endpoint_owner import changed, take_over
 from otel_backendai.releases.entities import entity_text
-from otel_backendai.releases.model_services import changed, take_over
 
 Coroutine = Callable[..., Awaitable[Any]]
 

@@ -25,7 +25,7 @@ from otel_backendai.hops import deferred
 from otel_backendai.hops.background import run_scope
 from otel_backendai.hops.span_scope import SpanScope
 from otel_backendai.names import ATTRIBUTE_ENDPOINT_ID, ATTRIBUTE_REQUEST_ID, HEADER_REQUEST_ID
-from otel_backendai.releases.model_services import changed
+from otel_backendai.releases.endpoint_owner import changed
 from tests.conftest import Telemetry
 from tests.releases.bus import FAMILY
 

@@ -29,7 +29,7 @@ from otel_backendai.names import (
     ATTRIBUTE_REQUEST_ID,
     SESSION_KEY_PREFIX,
 )
-from otel_backendai.releases import model_services, session_statuses
+from otel_backendai.releases import endpoint_owner, session_statuses
 from tests.conftest import Telemetry
 from tests.releases.bus import FAMILY, Bus, event_class, eventually
 from tests.releases.test_deferred import make_a_client
@@ -352,7 +352,7 @@ async def test_the_dispatchers_replicas(telemetry: Telemetry, bus: Bus) -> None:
             endpoint = _endpoint(api.EndpointRow).id
         else:
             # Rows are made by a service from there on.
-            model_services.changed(endpoint)
+            endpoint_owner.changed(endpoint)
     request = SimpleNamespace(match_info={"service_id": str(endpoint)})
     for handler in (api.scale, api.delete, api.delete_route, api.clear_error):
         with request_scope("request-2"), suppress(Exception):
@@ -403,9 +403,9 @@ async def test_the_rows_of_a_repository(telemetry: Telemetry) -> None:
         for _ in range(2)
     )
     with request_scope("request-1"):
-        model_services.changed(first.id)
+        endpoint_owner.changed(first.id)
     with request_scope("request-2"):
-        model_services.changed(second.id)
+        endpoint_owner.changed(second.id)
     with tick():
         made = await repository.create_routing_rows([(first, 2), (second, 1)])
     assert [request_of(route) for route in made] == ["request-1", "request-1", "request-2"]
@@ -422,7 +422,7 @@ async def test_the_dispatcher_ends_a_replica(telemetry: Telemetry) -> None:
             session_statuses.created(session)
     await asyncio.sleep(0.01)
     with request_scope("request-2"):
-        model_services.changed(endpoint)
+        endpoint_owner.changed(endpoint)
     found = SimpleNamespace(
         id=endpoint,
         desired_session_count=1,

@@ -15,7 +15,7 @@ from otel_backendai.hops.background import run_scope
 from otel_backendai.hops.event_spans import producer_scope
 from otel_backendai.hops.span_scope import SpanScope
 from otel_backendai.names import ATTRIBUTE_REQUEST_ID, ATTRIBUTE_ROUTE_ID
-from otel_backendai.releases.model_services import changed, take_over
+from otel_backendai.releases.endpoint_owner import changed, take_over
 from tests.conftest import Telemetry
 
 
