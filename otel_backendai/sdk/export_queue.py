@@ -14,31 +14,20 @@ import signal
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, TypeVar
 from weakref import WeakSet
 
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 
 from otel_backendai.guard import Guard
 from otel_backendai.otlp.reporting import FailureLog
+from otel_backendai.sdk.process_exporter import Exporter, ProcessExporter
 
 _EXPORT = Guard("export queue: export")
-_CLOSE = Guard("export queue: close")
 
 T = TypeVar("T")
-
-
-class Exporter(Protocol):
-    """What every span and log exporter offers, in all trains."""
-
-    def export(self, batch: Sequence[Any], /) -> object:
-        """Send ``batch``."""
-
-    def shutdown(self) -> object:
-        """Close what is open."""
-
 
 # Of this process, to be made new in a fork of it.
 _all_queues: "WeakSet[ExportQueue[Any]]" = WeakSet()
@@ -68,13 +57,10 @@ class ExportQueue(Generic[T]):
         self, name: str, make_exporter: Callable[[], Exporter], max_size: int, max_batch: int, delay: float
     ) -> None:
         self._name = name
-        self._make_exporter = make_exporter
+        self._exporter = ProcessExporter(make_exporter)
         self._max_size = max(1, max_size)
         self._max_batch = max(1, min(max_batch, max_size))
         self._delay = delay
-        self._left: list[Exporter | None] = []
-        self._exporter: Exporter | None = None
-        self._made_by: Callable[[], Exporter] | None = None
         self._held_until = 0.0
         self._suspended = False
         self._reset()
@@ -92,9 +78,7 @@ class ExportQueue(Generic[T]):
 
     def leave_to_parent(self) -> None:
         """Start anew in a fork: what was queued is the parent's, and so are the sockets of its exporter."""
-        # Kept, never closed.
-        self._left.append(self._exporter)
-        self._exporter = self._made_by = None
+        self._exporter.leave_to_parent()
         self._suspended = False
         self._reset()
 
@@ -118,7 +102,7 @@ class ExportQueue(Generic[T]):
 
     def use(self, make_exporter: Callable[[], Exporter]) -> None:
         """Export by what ``make_exporter`` builds from now on, also what is queued already."""
-        self._make_exporter = make_exporter
+        self._exporter.use(make_exporter)
         self._held_until = 0.0
 
     def suspend(self, timeout: float) -> None:
@@ -135,7 +119,7 @@ class ExportQueue(Generic[T]):
         if thread is not None:
             thread.join(max(0.0, deadline - time.monotonic()))
             if not thread.is_alive():
-                self._close_exporter()
+                self._exporter.close()
 
     def flush(self, timeout: float) -> bool:
         """Send what is queued and return whether all of it went out within ``timeout`` seconds.
@@ -207,18 +191,9 @@ class ExportQueue(Generic[T]):
             while len(batch) < self._max_batch:
                 batch.append(self._items.popleft())
         if batch:
-            make_exporter = self._make_exporter
-            if self._exporter is None or self._made_by is not make_exporter:
-                self._left.append(self._exporter)
-                self._exporter, self._made_by = make_exporter(), make_exporter
+            exporter = self._exporter.built()
             try:
-                self._exporter.export(batch)
+                exporter.export(batch)
             except Exception as error:
                 self._failures.failed(len(batch), type(error).__qualname__)
                 raise
-
-    def _close_exporter(self) -> None:
-        exporter, self._exporter, self._made_by = self._exporter, None, None
-        with _CLOSE:
-            if exporter is not None:
-                exporter.shutdown()

@@ -11,7 +11,8 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-from otel_backendai.sdk.export_queue import Exporter, ExportQueue
+from otel_backendai.sdk.export_queue import ExportQueue
+from otel_backendai.sdk.process_exporter import Exporter
 
 _queues: dict[str, list[ExportQueue[Any]]] = {"traces": [], "logs": []}
 

@@ -16,7 +16,8 @@ from opentelemetry.sdk._logs import LogRecordProcessor
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 
 from otel_backendai.guard import Guard
-from otel_backendai.sdk.export_queue import Exporter, ExportQueue
+from otel_backendai.sdk.export_queue import ExportQueue
+from otel_backendai.sdk.process_exporter import Exporter
 
 _logger = logging.getLogger(__name__)
 _SPAN = Guard("span export")
