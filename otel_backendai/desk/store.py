@@ -13,34 +13,17 @@ Rules:
 * **One user.** There are no locks: the desk's event loop is the only caller.
 """
 
-from collections import Counter, OrderedDict, deque
+from collections import OrderedDict, deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import islice
 
+from otel_backendai.desk.kept_trace import KeptTrace
 from otel_backendai.desk.model import LogLine, Span
-from otel_backendai.desk.request_summary import RequestSummary, request_ids_in, request_ids_of
-from otel_backendai.desk.search import TraceQuery, span_matches
+from otel_backendai.desk.request_summary import RequestSummary, request_ids_in, request_ids_of, summary_of
+from otel_backendai.desk.search import TraceQuery
+from otel_backendai.desk.service_index import ServiceIndex
 from otel_backendai.names import ATTRIBUTE_REQUEST_ID
-
-
-@dataclass(slots=True)
-class _Trace:
-    spans: dict[str, Span] = field(default_factory=dict)
-    request_ids: dict[str, None] = field(default_factory=dict)
-    services: dict[str, None] = field(default_factory=dict)
-    start_ns: int = 0
-    end_ns: int = 0
-    error: bool = False
-    size: int = 0
-
-    def add(self, span: Span, size: int) -> None:
-        self.start_ns = min(self.start_ns, span.start_ns) if self.spans else span.start_ns
-        self.end_ns = max(self.end_ns, span.end_ns, span.start_ns)
-        self.error = self.error or span.status == "error"
-        self.services[span.service] = None
-        self.spans[span.span_id] = span
-        self.size += size
 
 
 @dataclass(slots=True)
@@ -58,10 +41,9 @@ class Store:
         self._max_spans = max_spans
         self._max_logs = max_logs
         self._span_count = 0
-        self._traces: OrderedDict[str, _Trace] = OrderedDict()
+        self._traces: OrderedDict[str, KeptTrace] = OrderedDict()
         self._requests: dict[str, _Request] = {}
-        self._operations: dict[str, Counter[tuple[str, str]]] = {}
-        self._traces_of_service: dict[str, dict[str, None]] = {}
+        self._services = ServiceIndex()
         self._logs: deque[LogLine] = deque()
         self._log_sizes: deque[int] = deque()
         self._logs_of_trace: dict[str, deque[LogLine]] = {}
@@ -106,18 +88,16 @@ class Store:
 
     def services(self) -> list[str]:
         """The names of all services that have a span here, sorted."""
-        return sorted(self._operations)
+        return self._services.names()
 
     def operations(self, service: str) -> list[tuple[str, str]]:
         """The pairs (span name, span kind) of ``service``, sorted; empty for an unknown service."""
-        return sorted(self._operations.get(service, ()))
+        return self._services.operations(service)
 
     def trace(self, trace_id: str) -> list[Span]:
         """The spans of a trace by start time; empty when the trace is not here."""
         trace = self._traces.get(trace_id)
-        if trace is None:
-            return []
-        return sorted(trace.spans.values(), key=lambda span: span.start_ns)
+        return [] if trace is None else trace.by_start()
 
     def traces_of_request(self, request_id: str) -> list[str]:
         """IDs of the traces that belong to a request and have spans here, by start time."""
@@ -156,11 +136,10 @@ class Store:
 
     def find_traces(self, query: TraceQuery) -> list[str]:
         """IDs of the traces in which one span matches all of ``query``, the latest arrivals first."""
-        of_service = self._traces_of_service.get(query.service, {})
         matching = (
             trace_id
-            for trace_id in reversed(of_service if query.service else self._traces)
-            if any(span_matches(span, query) for span in self._traces[trace_id].spans.values())
+            for trace_id in reversed(self._services.traces(query.service) if query.service else self._traces)
+            if self._traces[trace_id].matches(query)
         )
         return list(islice(matching, query.limit))
 
@@ -174,12 +153,11 @@ class Store:
                 return
             self._drop_trace(oldest)
         # Looked up again: making room may have dropped the trace of this very span.
-        trace = self._traces.setdefault(span.trace_id, _Trace())
+        trace = self._traces.setdefault(span.trace_id, KeptTrace())
         trace.add(span, size)
         self._span_count += 1
         self._span_bytes += size
-        self._operations.setdefault(span.service, Counter())[(span.name, span.kind)] += 1
-        self._traces_of_service.setdefault(span.service, {})[span.trace_id] = None
+        self._services.add(span)
         for request_id in request_ids_in(span.attributes, ATTRIBUTE_REQUEST_ID):
             trace.request_ids[request_id] = None
             self._request(request_id).trace_ids[span.trace_id] = None
@@ -188,17 +166,7 @@ class Store:
         trace = self._traces.pop(trace_id)
         self._span_count -= len(trace.spans)
         self._span_bytes -= trace.size
-        for span in trace.spans.values():
-            operations = self._operations[span.service]
-            operations[(span.name, span.kind)] -= 1
-            if not operations[(span.name, span.kind)]:
-                del operations[(span.name, span.kind)]
-            if not operations:
-                del self._operations[span.service]
-        for service in trace.services:
-            del self._traces_of_service[service][trace_id]
-            if not self._traces_of_service[service]:
-                del self._traces_of_service[service]
+        self._services.drop(trace_id, trace)
         for request_id in trace.request_ids:
             del self._requests[request_id].trace_ids[trace_id]
             self._forget_if_empty(request_id)
@@ -226,17 +194,4 @@ class Store:
 
     def _summary(self, request_id: str) -> RequestSummary:
         traces = [self._traces[trace_id] for trace_id in self.traces_of_request(request_id)]
-        logs = self._requests[request_id].logs
-        times = [trace.start_ns for trace in traces] or [log.time_ns for log in logs]
-        ends = [trace.end_ns for trace in traces] or [log.time_ns for log in logs]
-        named = dict.fromkeys(service for trace in traces for service in trace.services)
-        return RequestSummary(
-            request_id=request_id,
-            start_ns=min(times),
-            duration_ns=max(ends) - min(times),
-            span_count=sum(len(trace.spans) for trace in traces),
-            trace_count=len(traces),
-            log_count=len(logs),
-            services=tuple(named or dict.fromkeys(log.service for log in logs)),
-            error=any(trace.error for trace in traces),
-        )
+        return summary_of(request_id, traces, self._requests[request_id].logs)
