@@ -75,11 +75,13 @@ async def request_id_middleware(request: Any, handler: Callable[[Any], Awaitable
     """
     from aiohttp import web
 
-    from otel_backendai.hops.http_extraction import extract_request_headers
     from otel_backendai.hops.http_server import HOP
 
     if HOP.active:
         return await handler(request)
+
+    from otel_backendai.hops.http_extraction import extract_request_headers
+
     context, _ = _with_request_id(extract_request_headers(request.headers), ORIGIN_HTTP)
     token = context_api.attach(context)
     answered: Any = None
