@@ -3,8 +3,11 @@
 
 """A session that waits, and a clock that is moved by hand while it does."""
 
+import time
 import uuid
+from collections.abc import Callable, Iterator
 
+import pytest
 from opentelemetry.context import Context
 from opentelemetry.trace import SpanKind
 
@@ -23,6 +26,15 @@ class Clock:
     def time(self) -> float:
         """In the place of ``time.time``."""
         return self.now
+
+
+def moved_by_hand(monkeypatch: pytest.MonkeyPatch, forget: Callable[[], None]) -> Iterator[Clock]:
+    """The clock of everything, as a fixture yields it; before and after it what was told is forgotten by ``forget``."""
+    clock = Clock()
+    monkeypatch.setattr(time, "time", clock.time)
+    forget()
+    yield clock
+    forget()
 
 
 def pending() -> str:

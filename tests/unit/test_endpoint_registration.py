@@ -3,11 +3,11 @@
 
 """The calls about a model service's endpoint that a timer makes: followed, but not without end."""
 
-import time
 import uuid
 from collections.abc import Iterator
 
 import pytest
+from opentelemetry import context as context_api
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanKind
@@ -18,7 +18,7 @@ from otel_backendai.hops.span_scope import SpanScope
 from otel_backendai.releases import endpoint_registration
 from otel_backendai.releases.dwindling import LIMIT
 from tests.conftest import Telemetry
-from tests.unit.pending_session import Clock
+from tests.unit.pending_session import Clock, moved_by_hand
 
 TICK = 60
 WEEK = 7 * 86_400
@@ -27,20 +27,14 @@ WEEK = 7 * 86_400
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[Clock]:
     """The clock of everything; what was followed before is forgotten."""
-    made = Clock()
-    monkeypatch.setattr(time, "time", made.time)
-    endpoint_registration.forget()
-    yield made
-    endpoint_registration.forget()
+    yield from moved_by_hand(monkeypatch, endpoint_registration.forget)
 
 
 def made_endpoint(request: str) -> str:
     """An endpoint that a request has made."""
     endpoint = str(uuid.uuid4())
-    with SpanScope(
-        deferred.HOP.tracer, "POST /services", SpanKind.SERVER, request_id.bind(request, Context())
-    ) as scope:
-        deferred.sessions.remember(endpoint, scope._context)
+    with SpanScope(deferred.HOP.tracer, "POST /services", SpanKind.SERVER, request_id.bind(request, Context())):
+        deferred.sessions.remember(endpoint, context_api.get_current())
     return endpoint
 
 

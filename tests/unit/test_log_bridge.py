@@ -131,6 +131,18 @@ def test_records_without_a_function_are_exported(exported: Collected, caplog: py
     assert caplog.records == [record]
 
 
+def child_hangs() -> bool:
+    """Whether a child that is forked now waits for ever when it logs."""
+    child = os.fork()
+    if not child:
+        signal.alarm(5)
+        try:
+            log_bridge._emit(logging.LogRecord("child", logging.WARNING, __file__, 1, "here", (), None))
+        finally:
+            os._exit(0)
+    return os.WIFSIGNALED(os.waitpid(child, 0)[1])
+
+
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_a_child_logs_while_its_parent_was_logging(exported: Collected) -> None:
     """No lock of ours, nor one of an import, is taken in the child for ever."""
@@ -146,14 +158,7 @@ def test_a_child_logs_while_its_parent_was_logging(exported: Collected) -> None:
     hung = 0
     try:
         for _ in range(40):
-            child = os.fork()
-            if not child:
-                signal.alarm(5)
-                try:
-                    log_bridge._emit(logging.LogRecord("child", logging.WARNING, __file__, 1, "here", (), None))
-                finally:
-                    os._exit(0)
-            hung += os.WIFSIGNALED(os.waitpid(child, 0)[1])
+            hung += child_hangs()
     finally:
         over.set()
         for writer in writers:
@@ -178,14 +183,7 @@ def test_a_child_logs_while_its_parent_was_finding_a_logger(
     writer = threading.Thread(target=logging.getLogger("application").warning, args=("here",))
     writer.start()
     assert entered.wait(5)
-    child = os.fork()
-    if not child:
-        signal.alarm(5)
-        try:
-            log_bridge._emit(logging.LogRecord("child", logging.WARNING, __file__, 1, "here", (), None))
-        finally:
-            os._exit(0)
-    hung = os.WIFSIGNALED(os.waitpid(child, 0)[1])
+    hung = child_hangs()
     writer.join(10)
     assert not hung
     assert len(exported.records) == 1

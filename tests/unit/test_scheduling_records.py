@@ -3,7 +3,6 @@
 
 """What the scheduler writes down of a session in each tick: told as it changes, and never a span for every tick."""
 
-import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from types import SimpleNamespace
@@ -20,7 +19,7 @@ from otel_backendai.names import ATTRIBUTE_SESSION_REASON
 from otel_backendai.releases import scheduling_records, session_statuses
 from otel_backendai.releases.dwindling import LIMIT
 from tests.conftest import Telemetry
-from tests.unit.pending_session import Clock, pending
+from tests.unit.pending_session import Clock, moved_by_hand, pending
 
 # Seconds between two ticks, and those of a week.
 TICK = 60
@@ -30,11 +29,7 @@ WEEK = 7 * 86_400
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[Clock]:
     """The clock of everything; what was told before is forgotten."""
-    made = Clock()
-    monkeypatch.setattr(time, "time", made.time)
-    scheduling_records.forget()
-    yield made
-    scheduling_records.forget()
+    yield from moved_by_hand(monkeypatch, scheduling_records.forget)
 
 
 def write_down(clock: Clock, session: str, failure: str = "", name: str = "allocate") -> None:

@@ -5,7 +5,6 @@
 
 import enum
 import itertools
-import time
 import uuid
 from collections.abc import Iterator
 
@@ -28,17 +27,13 @@ from otel_backendai.names import (
 from otel_backendai.releases import session_statuses, session_waits
 from otel_backendai.releases.dwindling import LIMIT
 from tests.conftest import Telemetry
-from tests.unit.pending_session import Clock, pending
+from tests.unit.pending_session import Clock, moved_by_hand, pending
 
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[Clock]:
     """The clock of everything; what was told before is forgotten."""
-    made = Clock()
-    monkeypatch.setattr(time, "time", made.time)
-    session_waits.forget()
-    yield made
-    session_waits.forget()
+    yield from moved_by_hand(monkeypatch, session_waits.forget)
 
 
 def told(telemetry: Telemetry) -> list[ReadableSpan]:
