@@ -64,11 +64,6 @@ def switched_on(stack: Stack, components: Iterable[str]) -> list[str]:
     return found
 
 
-def forget_sent(stack: Stack) -> None:
-    """Remove what runs before this one left at the endpoint."""
-    _received(stack).unlink(missing_ok=True)
-
-
 def sent(stack: Stack) -> Counter[str] | None:
     """The spans and log records that arrived at the section's endpoint, by service; ``None``: nobody listens."""
     try:

@@ -58,7 +58,6 @@ def try_release(stack: Stack, *, otel: bool, keep: bool) -> Column:
     more = {f"REALSTACK_{name.upper()}_PROCS": str(count) for name, count in several.items()}
     more |= own_otel.VARIABLES if otel else {}
     try:
-        own_otel.forget_sent(stack)
         run = _run(stack, expected, more)
         seen = run.observation
         beside = {
